@@ -5,18 +5,24 @@
 #   B=dir        where everything is built (default build, or build/BASE)
 #   ARCHES="um x86_64 i386 x86_64-debug"  what make kunit runs (default: um x86_64)
 #   FILTER=glob  only these tests, as suite.test; TIMEOUT=s; ACCEL=kvm instead of tcg
+#   SIDE=base    make selftests of what the series stands on; DEBUG=1 with KASAN, lockdep and the like
 
 B ?= build$(if $(filter-out 7.3.4,$(BASE)),/$(BASE))
 ARCHES ?= um x86_64
-export B BASE BASE_COMMIT LINUX ARCHES FILTER TIMEOUT ACCEL FORCE
+export B BASE BASE_COMMIT LINUX ARCHES FILTER TIMEOUT ACCEL FORCE SIDE DEBUG
 
 .DEFAULT_GOAL := kunit
-.PHONY: kunit tree refresh range-diff lint check selfcheck deps clean distclean help
+.PHONY: kunit selftests tree refresh range-diff lint check selfcheck deps clean distclean help
 
 kunit: ## build and run the KUnit suites on every one of ARCHES, table at the end (the default)
 	@scripts/deps tree $(ARCHES:-debug=)
 	@scripts/tree
 	@scripts/kunit
+
+selftests: ## boot the tree's own mm selftests in QEMU, compare each test with the base's result
+	@scripts/deps tree selftests
+	@scripts/tree
+	@scripts/selftests
 
 tree: ## make build/linux: the base, and the patches on its branch "series"
 	@scripts/deps tree
@@ -37,7 +43,7 @@ selfcheck: ## test the scripts themselves, on small fakes
 	@scripts/deps tree lint
 	@scripts/selfcheck
 
-check: ## everything: lint, selfcheck, kunit
+check: ## everything: lint, selfcheck, kunit, selftests
 	@scripts/check
 
 deps: ## install (Debian, root) or name the packages that are missing

@@ -4,7 +4,7 @@
 #   BASE=name    or a version of configs/bases (default 7.3.4)
 #   B=dir        where everything is built (default build, or build/BASE)
 #   ARCHES="um x86_64 i386 x86_64-debug"  what make kunit runs (default: um x86_64)
-#   FILTER=glob  only these tests, as suite.test; TIMEOUT=s; ACCEL=kvm instead of tcg
+#   FILTER=glob  only these tests, as suite.test, or with make selftests these programs; TIMEOUT=s; ACCEL=kvm instead of tcg
 #   SIDE=base    make selftests of what the series stands on; DEBUG=1 with KASAN, lockdep and the like
 
 B ?= build$(if $(filter-out 7.3.4,$(BASE)),/$(BASE))

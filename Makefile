@@ -4,20 +4,39 @@
 #   BASE=name    or a version of configs/bases (default 7.3.4)
 #   B=dir        where everything is built (default build, or build/BASE)
 #   ARCHES="um x86_64 i386 x86_64-debug"  what make kunit runs (default: um x86_64)
-#   FILTER=glob  only these tests, as suite.test, or with make selftests these programs; TIMEOUT=s; ACCEL=kvm instead of tcg
+#   FILTER=glob  only these tests, as suite.test; with make selftests these programs, with make matrix these
+#                configurations, with make mutants these breakages; TIMEOUT=s; ACCEL=kvm instead of tcg
+#   MINUTES=n    how long make stress runs (default 1)
 #   SIDE=base    make selftests of what the series stands on; DEBUG=1 with KASAN, lockdep and the like
 
 B ?= build$(if $(filter-out 7.3.4,$(BASE)),/$(BASE))
 ARCHES ?= um x86_64
-export B BASE BASE_COMMIT LINUX ARCHES FILTER TIMEOUT ACCEL FORCE SIDE DEBUG
+STAGES ?= lint selfcheck kunit kunit-debug stress selftests prefixes matrix-check
+export B BASE BASE_COMMIT LINUX ARCHES FILTER TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES
 
 .DEFAULT_GOAL := kunit
-.PHONY: kunit selftests tree refresh range-diff lint check selfcheck deps clean distclean help
+.PHONY: kunit kunit-debug kunit-kcsan stress selftests tree refresh range-diff lint matrix matrix-check prefixes bisect mutants coverage \
+	check check-full selfcheck deps clean distclean help
 
 kunit: ## build and run the KUnit suites on every one of ARCHES, table at the end (the default)
 	@scripts/deps tree $(ARCHES:-debug=)
 	@scripts/tree
 	@scripts/kunit
+
+kunit-debug: ## the suites on x86_64 with KASAN, lockdep, page_table_check, UBSAN and the like
+	@scripts/deps tree x86_64
+	@scripts/tree
+	@ARCHES=x86_64-debug STAGE=$@ TIMEOUT=$${TIMEOUT:-1200} scripts/kunit
+
+kunit-kcsan: ## the tests that have several threads on x86_64 with KCSAN, which looks for data races
+	@scripts/deps tree x86_64
+	@scripts/tree
+	@scripts/kcsan
+
+stress: ## writers, harvesters, fork, mremap, reclaim and a device all at once, for MINUTES=1, on the debug kernel
+	@scripts/deps tree x86_64
+	@scripts/tree
+	@ARCHES= scripts/stress
 
 selftests: ## boot the tree's own mm selftests in QEMU, compare each test with the base's result
 	@scripts/deps tree selftests
@@ -39,12 +58,45 @@ lint: ## check scripts and patches: shellcheck, checkpatch, kernel-doc, sparse, 
 	@scripts/tree
 	@scripts/lint
 
+prefixes: ## compile what the series touches after every patch, on x86_64
+	@scripts/deps tree x86_64
+	@scripts/tree
+	@scripts/bisect --objects
+
+bisect: ## the same on x86_64 and UML, with sparse, and with KUnit passing after every patch
+	@scripts/deps tree um x86_64 lint
+	@scripts/tree
+	@scripts/bisect
+
+matrix: ## compile what the series touches in all configurations of configs/matrix, and count warnings
+	@scripts/deps tree um i386 matrix
+	@scripts/tree
+	@scripts/matrix $(FILTER)
+
+matrix-check: # the rows of make check
+	@scripts/deps tree um i386 matrix-check
+	@scripts/tree
+	@scripts/matrix --check
+
+mutants: ## break the series' code in the ways of kunit/mutants.yaml: do the suites notice?
+	@scripts/deps tree x86_64 mutants
+	@scripts/tree
+	@scripts/mutants $(FILTER)
+
+coverage: ## which lines of the series the suites run, on x86_64 with gcov
+	@scripts/deps tree x86_64 coverage
+	@scripts/tree
+	@scripts/coverage
+
 selfcheck: ## test the scripts themselves, on small fakes
 	@scripts/deps tree lint
 	@scripts/selfcheck
 
-check: ## everything: lint, selfcheck, kunit, selftests
-	@scripts/check
+check: ## lint, selfcheck, kunit, kunit-debug, stress, selftests, prefixes, the hardest of the matrix (or STAGES=)
+	@scripts/check $(STAGES)
+
+check-full: ## everything there is: also bisect, the whole matrix, kunit-kcsan, mutants, coverage
+	@scripts/check lint selfcheck kunit kunit-debug kunit-kcsan stress selftests bisect matrix mutants coverage
 
 deps: ## install (Debian, root) or name the packages that are missing
 	@scripts/deps

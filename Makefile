@@ -19,7 +19,7 @@ export B BASE BASE_COMMIT LINUX ARCHES FILTER TIMEOUT ACCEL FORCE SIDE DEBUG MIN
 	check check-full selfcheck deps clean distclean help
 
 kunit: ## build and run the KUnit suites on every one of ARCHES, table at the end (the default)
-	@scripts/deps tree $(ARCHES:-debug=)
+	@scripts/deps tree $(foreach arch,$(ARCHES),$(firstword $(subst -, ,$(arch))))
 	@scripts/tree
 	@scripts/kunit
 

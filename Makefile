@@ -11,7 +11,7 @@
 
 B ?= build$(if $(filter-out 7.3.4,$(BASE)),/$(BASE))
 ARCHES ?= um x86_64
-STAGES ?= lint selfcheck kunit kunit-debug stress selftests matrix-check
+STAGES ?= lint selfcheck kunit kunit-debug stress selftests prefixes matrix-check
 export B BASE BASE_COMMIT LINUX ARCHES FILTER TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES
 
 .DEFAULT_GOAL := kunit

@@ -44,11 +44,10 @@ static double now(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
-__attribute__((noreturn)) static void power_off(void)
+__attribute__((noreturn)) static void end_guest(void)
 {
 	fflush(report);
 	sync();
-	reboot(RB_POWER_OFF);
 	reboot(RB_AUTOBOOT);
 	for (;;)
 		pause();
@@ -63,7 +62,7 @@ __attribute__((noreturn, format(printf, 1, 2))) static void give_up(const char *
 	vfprintf(report, fmt, ap);
 	va_end(ap);
 	fputc('\n', report);
-	power_off();
+	end_guest();
 }
 
 static void put(const char *path, const char *value)
@@ -278,5 +277,5 @@ int main(void)
 		run(line + at, limit);
 	}
 	fputs("> done\n", report);
-	power_off();
+	end_guest();
 }

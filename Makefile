@@ -92,10 +92,10 @@ selfcheck: ## test the scripts themselves, on small fakes
 	@scripts/deps tree lint
 	@scripts/selfcheck
 
-check: ## lint, selfcheck, kunit, kunit-debug, stress, selftests, the hardest of the matrix (or STAGES=)
+check: ## lint, selfcheck, kunit, kunit-debug, stress, selftests, prefixes, the hardest of the matrix (or STAGES=)
 	@scripts/check $(STAGES)
 
-check-full: ## everything there is: also every prefix, the whole matrix, kunit-kcsan, mutants, coverage
+check-full: ## everything there is: also bisect, the whole matrix, kunit-kcsan, mutants, coverage
 	@scripts/check lint selfcheck kunit kunit-debug kunit-kcsan stress selftests bisect matrix mutants coverage
 
 deps: ## install (Debian, root) or name the packages that are missing

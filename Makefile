@@ -5,18 +5,18 @@
 #   B=dir        where everything is built (default build, or build/BASE)
 #   ARCHES="um x86_64 i386 x86_64-debug"  what make kunit runs (default: um x86_64)
 #   FILTER=glob  only these tests, as suite.test; with make selftests these programs, with make matrix these
-#                configurations, with make mutants these breakages; TIMEOUT=s; ACCEL=kvm instead of tcg
+#                configurations, with make mutants these breakages, with make bench this case; TIMEOUT=s; ACCEL=kvm instead of tcg
 #   MINUTES=n    how long make stress runs (default 1)
 #   SIDE=base    make selftests of what the series stands on; DEBUG=1 with KASAN, lockdep and the like
 
 B ?= build$(if $(filter-out 7.3.4,$(BASE)),/$(BASE))
 ARCHES ?= um x86_64
-STAGES ?= lint selfcheck kunit kunit-debug stress selftests prefixes matrix-check
+STAGES ?= lint selfcheck mail kunit kunit-debug stress selftests prefixes matrix-check
 export B BASE BASE_COMMIT LINUX ARCHES FILTER TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES
 
 .DEFAULT_GOAL := kunit
-.PHONY: kunit kunit-debug kunit-kcsan stress selftests tree refresh range-diff lint matrix matrix-check prefixes bisect mutants coverage \
-	check check-full selfcheck deps clean distclean help
+.PHONY: kunit kunit-debug kunit-kcsan stress selftests tree refresh range-diff lint matrix matrix-check prefixes bisect mutants coverage bench \
+	rebase mbox b4 mail check check-full selfcheck deps clean distclean help
 
 kunit: ## build and run the KUnit suites on every one of ARCHES, table at the end (the default)
 	@scripts/deps tree $(foreach arch,$(ARCHES),$(firstword $(subst -, ,$(arch))))
@@ -53,6 +53,24 @@ refresh: ## write the branch "series" back to patches/ (FORCE=1: over changes in
 range-diff: ## show what the branch "series" changes against the committed patches
 	@scripts/range-diff
 
+rebase: ## try the series on another base (BASE=, or LINUX= and BASE_COMMIT=): what conflicts, what it has already
+	@scripts/deps tree
+	@$(if $(LINUX),B=$(B)/rebase) scripts/rebase
+
+mbox: ## write the series as mails to build/series.mbox, for git am --empty=drop, b4 am -m and b4 shazam -m
+	@scripts/deps mail
+	@mkdir -p $(B)
+	@scripts/mail mbox $(B)/series.mbox
+
+b4: ## make a branch of b4 prep with the series in LINUX=, your tree (on BASE_COMMIT=, else v7.3); sends nothing
+	@scripts/deps mail
+	@scripts/b4
+
+mail: ## test mbox, b4 am, shazam, prep and send with scratch clones, offline
+	@scripts/deps tree mail
+	@scripts/tree
+	@scripts/mailcheck
+
 lint: ## check scripts and patches: shellcheck, checkpatch, kernel-doc, sparse, W=1
 	@scripts/deps tree lint
 	@scripts/tree
@@ -88,15 +106,20 @@ coverage: ## which lines of the series the suites run, on x86_64 with gcov
 	@scripts/tree
 	@scripts/coverage
 
+bench: ## what operations cost, beside mainline: instructions, nanoseconds, events; tables and plots
+	@scripts/deps tree um x86_64 bench
+	@scripts/tree
+	@scripts/bench
+
 selfcheck: ## test the scripts themselves, on small fakes
 	@scripts/deps tree lint
 	@scripts/selfcheck
 
-check: ## lint, selfcheck, kunit, kunit-debug, stress, selftests, prefixes, the hardest of the matrix (or STAGES=)
+check: ## lint, selfcheck, mail, kunit, kunit-debug, stress, selftests, prefixes, the hardest of the matrix (or STAGES=)
 	@scripts/check $(STAGES)
 
 check-full: ## everything there is: also bisect, the whole matrix, kunit-kcsan, mutants, coverage
-	@scripts/check lint selfcheck kunit kunit-debug kunit-kcsan stress selftests bisect matrix mutants coverage
+	@scripts/check lint selfcheck mail kunit kunit-debug kunit-kcsan stress selftests bisect matrix mutants coverage
 
 deps: ## install (Debian, root) or name the packages that are missing
 	@scripts/deps
@@ -108,4 +131,4 @@ distclean: ## remove the tree too, unless it holds work that is not in patches/ 
 	@scripts/clean --all
 
 help: ## this list
-	@awk -F':.*## ' '/^#   / { print substr($$0, 3) } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F':.*## ' '/^#   / { print substr($$0, 3) } /^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile

@@ -5,7 +5,8 @@
 #   B=dir        where everything is built (default build, or build/BASE)
 #   ARCHES="um x86_64 i386 x86_64-debug"  what make kunit runs (default: um x86_64)
 #   FILTER=glob  only these tests, as suite.test; with make selftests these programs, with make matrix these
-#                configurations, with make mutants these breakages, with make bench this case; TIMEOUT=s; ACCEL=kvm instead of tcg
+#                configurations, with make mutants these breakages, with make bench this case, with make prefixes and make
+#                bisect patches, as 12-20; TIMEOUT=s; ACCEL=kvm instead of tcg
 #   MINUTES=n    how long make stress runs (default 1)
 #   SIDE=base    make selftests of what the series stands on; DEBUG=1 with KASAN, lockdep and the like
 

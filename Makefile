@@ -16,6 +16,8 @@ STAGES ?= lint selfcheck mail kunit kunit-debug stress selftests prefixes matrix
 export B BASE BASE_COMMIT LINUX ARCHES FILTER TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES
 
 .DEFAULT_GOAL := kunit
+# they share the tree and the builds, and use all CPUs themselves
+.NOTPARALLEL:
 .PHONY: kunit kunit-debug kunit-kcsan stress selftests tree refresh range-diff lint matrix matrix-check prefixes bisect mutants coverage bench \
 	rebase mbox b4 mail check check-full selfcheck deps clean distclean help
 
@@ -60,7 +62,7 @@ rebase: ## try the series on another base (BASE=, or LINUX= and BASE_COMMIT=): w
 
 mbox: ## write the series as mails to build/series.mbox, for git am --empty=drop, b4 am -m and b4 shazam -m
 	@scripts/deps mail
-	@mkdir -p $(B)
+	@bash -c '. scripts/common; make_build'
 	@scripts/mail mbox $(B)/series.mbox
 
 b4: ## make a branch of b4 prep with the series in LINUX=, your tree (on BASE_COMMIT=, else v7.3); sends nothing
@@ -90,7 +92,7 @@ bisect: ## the same on x86_64 and UML, with sparse, and with KUnit passing after
 matrix: ## compile what the series touches in all configurations of configs/matrix, and count warnings
 	@scripts/deps tree um i386 matrix
 	@scripts/tree
-	@scripts/matrix $(FILTER)
+	@set -f; scripts/matrix $$FILTER
 
 matrix-check: # the rows of make check
 	@scripts/deps tree um i386 matrix-check
@@ -100,7 +102,7 @@ matrix-check: # the rows of make check
 mutants: ## break the series' code in the ways of kunit/mutants.yaml: do the suites notice?
 	@scripts/deps tree x86_64 mutants
 	@scripts/tree
-	@scripts/mutants $(FILTER)
+	@set -f; scripts/mutants $$FILTER
 
 coverage: ## which lines of the series the suites run, on x86_64 with gcov
 	@scripts/deps tree x86_64 coverage

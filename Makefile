@@ -1,137 +1,144 @@
 # SPDX-License-Identifier: GPL-2.0
 # The front door of mm-track: make help lists the targets. Settings:
-#   LINUX=path   a git tree of yours to start from (only read); BASE_COMMIT= picks a commit of it
-#   BASE=name    or a version of configs/bases (default 7.3.4)
-#   B=dir        where everything is built (default build, or build/BASE)
+#   LINUX=path     a git tree of yours to start from (only read); BASE_COMMIT= picks a commit of it
+#   BASE=name      or a version of configs/bases (default: its first)
+#   B=dir          where everything is built (default build, or build/BASE)
 #   ARCHES="um x86_64 i386 x86_64-debug"  what make kunit runs (default: um x86_64)
-#   FILTER=glob  only these tests, as suite.test; with make selftests these programs, with make matrix these
-#                configurations, with make mutants these breakages, with make bench this case, with make prefixes and make
-#                bisect patches, as 12-20; TIMEOUT=s; ACCEL=kvm instead of tcg
-#   MINUTES=n    how long make stress runs (default 1)
-#   SIDE=base    make selftests of what the series stands on; DEBUG=1 with KASAN, lockdep and the like
+#   TESTS=suite.test  PROGRAMS="uffd*"  ROWS="no-*"  PATCHES=12-20  MUTANTS="ex-*"  CASES=bench_dirty
+#                  only these: KUnit tests, mm selftests, rows of the matrix, patches, mutations, benchmarks
+#   J=n            jobs at once (default: one a CPU); TIMEOUT=s; ACCEL=kvm instead of tcg
+#   MINUTES=n      how long make stress runs (default 1)
+#   SIDE=base      make selftests of what the series stands on; DEBUG=1 with KASAN, lockdep and the like
+#   FORCE=1        make check: run what has passed already, too; WRITE=1: record what was measured
+#   DEPS=no        do not look for missing packages
 
-B ?= build$(if $(filter-out 7.3.4,$(BASE)),/$(BASE))
-ARCHES ?= um x86_64
-STAGES ?= lint selfcheck mail kunit kunit-debug stress selftests prefixes matrix-check
-export B BASE BASE_COMMIT LINUX ARCHES FILTER TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES
+default_base := $(shell awk '!/^\#/ && NF { print $$1; exit }' configs/bases)
+B ?= build$(if $(filter-out $(default_base),$(BASE)),/$(BASE))
+STAGES ?= lint selfcheck mail-test kunit kunit-debug stress selftests planted prefixes matrix-check no-notifier
+full := $(STAGES) kunit-kcsan bisect matrix mutants coverage
+export B BASE BASE_COMMIT LINUX ARCHES TESTS PROGRAMS ROWS PATCHES MUTANTS CASES TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES J DEPS WRITE
+export PYTHONPATH := scripts
+export PYTHONDONTWRITEBYTECODE := 1
+$(if $(FILTER),$(error FILTER= has become TESTS=, PROGRAMS=, ROWS=, PATCHES=, MUTANTS= or CASES=: see make help))
+
+mm := /usr/bin/python3 -m mmtrack
+pytest := /usr/bin/python3 -m pytest -q -p no:cacheprovider
+# $(call stage,TOOLS,COMMAND): what is needed is there, and what it finds goes into build/results/TARGET.json
+define stage
+@scripts/deps.sh $(1)
+@$(if $(MMTRACK_CHECK),,scripts/tree.sh)
+@$(mm) stage $@ -- $(2)
+endef
 
 .DEFAULT_GOAL := kunit
 # they share the tree and the builds, and use all CPUs themselves
 .NOTPARALLEL:
-.PHONY: kunit kunit-debug kunit-kcsan stress selftests tree refresh range-diff lint matrix matrix-check prefixes bisect mutants coverage bench \
-	rebase mbox b4 mail check check-full selfcheck deps clean distclean help
+.PHONY: kunit kunit-debug kunit-kcsan stress selftests planted shell gdb tree refresh range-diff rebase mbox b4 mail-test lint no-notifier \
+	matrix matrix-check prefixes bisect mutants coverage bench check check-full report selfcheck deps clean distclean help
 
 kunit: ## build and run the KUnit suites on every one of ARCHES, table at the end (the default)
-	@scripts/deps tree $(foreach arch,$(ARCHES),$(firstword $(subst -, ,$(arch))))
-	@scripts/tree
-	@scripts/kunit
+	$(call stage,tree $(foreach arch,$(or $(ARCHES),um x86_64),$(firstword $(subst -, ,$(arch)))),$(mm) kunit)
 
 kunit-debug: ## the suites on x86_64 with KASAN, lockdep, page_table_check, UBSAN and the like
-	@scripts/deps tree x86_64
-	@scripts/tree
-	@ARCHES=x86_64-debug STAGE=$@ TIMEOUT=$${TIMEOUT:-1200} scripts/kunit
+	$(call stage,tree x86_64,$(mm) kunit)
 
 kunit-kcsan: ## the tests that have several threads on x86_64 with KCSAN, which looks for data races
-	@scripts/deps tree x86_64
-	@scripts/tree
-	@scripts/kcsan
+	$(call stage,tree x86_64,$(mm) kunit)
 
 stress: ## writers, harvesters, fork, mremap, reclaim and a device all at once, for MINUTES=1, on the debug kernel
-	@scripts/deps tree x86_64
-	@scripts/tree
-	@ARCHES= scripts/stress
+	$(call stage,tree x86_64,$(mm) kunit)
 
 selftests: ## boot the tree's own mm selftests in QEMU, compare each test with the base's result
-	@scripts/deps tree selftests
-	@scripts/tree
-	@scripts/selftests
+	$(call stage,tree selftests,$(mm) selftests)
+
+planted: ## plant a splat of each kind in a guest: does each stage that boots one fail?
+	$(call stage,tree selftests,$(mm) planted)
+
+shell: ## a shell on the series' kernel, with the suites and the mm selftests in it
+	@scripts/deps.sh tree selftests
+	@scripts/tree.sh
+	@$(mm) shell
+
+gdb: ## the same, stopped at the first instruction, for gdb
+	@scripts/deps.sh tree selftests
+	@scripts/tree.sh
+	@$(mm) shell --gdb
 
 tree: ## make build/linux: the base, and the patches on its branch "series"
-	@scripts/deps tree
-	@scripts/tree
+	@scripts/deps.sh tree
+	@scripts/tree.sh
 
 refresh: ## write the branch "series" back to patches/ (FORCE=1: over changes in patches/)
-	@scripts/refresh
+	@scripts/refresh.sh
 
 range-diff: ## show what the branch "series" changes against the committed patches
-	@scripts/range-diff
+	@scripts/range-diff.sh
 
 rebase: ## try the series on another base (BASE=, or LINUX= and BASE_COMMIT=): what conflicts, what it has already
-	@scripts/deps tree
-	@$(if $(LINUX),B=$(B)/rebase) scripts/rebase
+	@scripts/deps.sh tree
+	@scripts/rebase.sh
 
 mbox: ## write the series as mails to build/series.mbox, for git am --empty=drop, b4 am -m and b4 shazam -m
-	@scripts/deps mail
-	@bash -c '. scripts/common; make_build'
-	@scripts/mail mbox $(B)/series.mbox
+	@scripts/deps.sh mail
+	@$(mm) mail mbox
 
 b4: ## make a branch of b4 prep with the series in LINUX=, your tree (on BASE_COMMIT=, else v7.3); sends nothing
-	@scripts/deps mail
-	@scripts/b4
+	@scripts/deps.sh mail
+	@scripts/b4-branch.sh
 
-mail: ## test mbox, b4 am, shazam, prep and send with scratch clones, offline
-	@scripts/deps tree mail
-	@scripts/tree
-	@scripts/mailcheck
+mail-test: ## test mbox, b4 am, shazam, prep and send with scratch clones, offline
+	$(call stage,tree mail,$(pytest) scripts/tests/test_mail.py)
 
-lint: ## check scripts and patches: shellcheck, checkpatch, kernel-doc, sparse, W=1
-	@scripts/deps tree lint
-	@scripts/tree
-	@scripts/lint
+lint: ## read scripts and patches: shellcheck, black, checkpatch, kernel-doc, MAINTAINERS
+	$(call stage,tree lint,scripts/lint.sh)
+
+no-notifier: ## without CONFIG_MMU_NOTIFIER, do the calls leave an instruction behind?
+	$(call stage,tree lint,scripts/no-notifier.sh)
 
 prefixes: ## compile what the series touches after every patch, on x86_64
-	@scripts/deps tree x86_64
-	@scripts/tree
-	@scripts/bisect --objects
+	$(call stage,tree x86_64,scripts/bisect.sh --objects)
 
 bisect: ## the same on x86_64 and UML, with sparse, and with KUnit passing after every patch
-	@scripts/deps tree um x86_64 lint
-	@scripts/tree
-	@scripts/bisect
+	$(call stage,tree um x86_64 lint,scripts/bisect.sh)
 
 matrix: ## compile what the series touches in all configurations of configs/matrix, and count warnings
-	@scripts/deps tree um i386 matrix
-	@scripts/tree
-	@set -f; scripts/matrix $$FILTER
+	$(call stage,tree um i386 lint matrix,scripts/matrix.sh)
 
 matrix-check: # the rows of make check
-	@scripts/deps tree um i386 matrix-check
-	@scripts/tree
-	@scripts/matrix --check
+	$(call stage,tree um i386 lint matrix-check,scripts/matrix.sh --check)
 
 mutants: ## break the series' code in the ways of kunit/mutants.yaml: do the suites notice?
-	@scripts/deps tree x86_64 mutants
-	@scripts/tree
-	@set -f; scripts/mutants $$FILTER
+	$(call stage,tree x86_64 mutants,$(mm) mutants)
 
-coverage: ## which lines of the series the suites run, on x86_64 with gcov
-	@scripts/deps tree x86_64 coverage
-	@scripts/tree
-	@scripts/coverage
+coverage: ## which lines of the series the suites run, on x86_64 with gcov; fails below 95%
+	$(call stage,tree x86_64 coverage,$(mm) coverage)
 
 bench: ## what operations cost, beside mainline: instructions, nanoseconds, events; tables and plots
-	@scripts/deps tree um x86_64 bench
-	@scripts/tree
-	@scripts/bench
+	$(call stage,tree um x86_64 bench,$(mm) bench)
 
 selfcheck: ## test the scripts themselves, on small fakes
-	@scripts/deps tree lint
-	@scripts/selfcheck
+	@scripts/deps.sh selfcheck
+	@$(mm) stage $@ -- $(pytest) scripts/tests --ignore=scripts/tests/test_mail.py
 
-check: ## lint, selfcheck, mail, kunit, kunit-debug, stress, selftests, prefixes, the hardest of the matrix (or STAGES=)
-	@scripts/check $(STAGES)
+check: ## $(STAGES) (or STAGES=); what passed for the same code is not run again
+	@scripts/deps.sh
+	@scripts/tree.sh
+	@$(mm) check $(STAGES)
 
-check-full: ## everything there is: also bisect, the whole matrix, kunit-kcsan, mutants, coverage
-	@scripts/check lint selfcheck mail kunit kunit-debug kunit-kcsan stress selftests bisect matrix mutants coverage
+check-full: ## everything there is: also kunit-kcsan, bisect, the whole matrix, mutants, coverage
+	@$(MAKE) --no-print-directory check STAGES="$(full)"
+
+report: ## build/results/index.html, junit.xml and the table from the records that there are
+	@$(mm) report
 
 deps: ## install (Debian, root) or name the packages that are missing
-	@scripts/deps
+	@scripts/deps.sh
 
 clean: ## remove what was built, keep the tree
-	@scripts/clean
+	@scripts/clean.sh
 
 distclean: ## remove the tree too, unless it holds work that is not in patches/ (FORCE=1: even so)
-	@scripts/clean --all
+	@scripts/clean.sh --all
 
 help: ## this list
 	@awk -F':.*## ' '/^#   / { print substr($$0, 3) } /^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile

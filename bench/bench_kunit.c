@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What operations on page tables cost. scripts/bench compiles this file in the mm/tests of the base and of the
+ * What operations on page tables cost. make bench compiles this file in the mm/tests of the base and of the
  * series; bench/README.md says how to do that on a machine of your own.
  *
  * A value is a difference of the time stamp counter: instructions under QEMU's -icount shift=0, cycles on a real

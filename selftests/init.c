@@ -10,7 +10,7 @@
  *	> alive			while there is nothing to say
  *	> done			all of them ran
  *
- * The kernel's messages have the console for themselves.
+ * The kernel's messages have the console for themselves. As "init shell" it starts a shell on the console instead.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
@@ -158,6 +159,30 @@ static pid_t start(const char *command, int out)
 	_exit(127);
 }
 
+/* For make shell: the console is a terminal, and the shell's end that of the guest. */
+__attribute__((noreturn)) static void shell(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		int console;
+
+		setsid();
+		console = open("/dev/ttyS0", O_RDWR);
+		ioctl(console, TIOCSCTTY, 0);
+		for (int fd = 0; fd < 3; fd++)
+			dup2(console, fd);
+		setenv("PATH", "/bin:/tests", 1);
+		setenv("HOME", "/tests", 1);
+		if (!chdir("/tests"))
+			execl("/bin/sh", "sh", NULL);
+		_exit(127);
+	}
+	while (waitpid(-1, NULL, 0) != pid)
+		;
+	end_guest();
+}
+
 /* Reports what there is to read, a "| " before each line. False at the end of it. */
 static bool pass_on(int in, bool *in_line)
 {
@@ -177,7 +202,7 @@ static bool pass_on(int in, bool *in_line)
 
 static void run(const char *command, int limit)
 {
-	int pipefd[2], status = 0;
+	int pipefd[2], status = 0, how;
 	double began, spoke, killed = 0;
 	bool in_line = false;
 	pid_t pid;
@@ -203,9 +228,9 @@ static void run(const char *command, int limit)
 			spoke = now();
 		else if (in.revents)
 			usleep(20000);	/* it closed its output, and lives */
-		while ((dead = waitpid(-1, &in.fd, WNOHANG)) > 0) {
+		while ((dead = waitpid(-1, &how, WNOHANG)) > 0) {
 			if (dead == pid)
-				status = in.fd, pid = 0;
+				status = how, pid = 0;
 		}
 		if (!pid)
 			break;
@@ -243,15 +268,16 @@ static void run(const char *command, int limit)
 	fflush(report);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	bool interactive = argc > 1 && !strcmp(argv[1], "shell");
 	char line[512];
 	FILE *programs;
 	int limit, at;
 
 	mkdir("/dev", 0755);
 	mount("none", "/dev", "devtmpfs", 0, NULL);
-	report = fopen("/dev/ttyS1", "w");
+	report = fopen(interactive ? "/dev/console" : "/dev/ttyS1", "w");
 	if (!report) {
 		report = stderr;
 		give_up("/dev/ttyS1: %s", strerror(errno));
@@ -265,6 +291,8 @@ int main(void)
 	mount_at("tmpfs", "/tmp", "huge=advise");
 	mount_at("tmpfs", "/dev/shm", "huge=advise");
 	swap_on("/dev/ram0");
+	if (interactive)
+		shell();
 
 	programs = fopen("/programs", "r");
 	if (!programs)

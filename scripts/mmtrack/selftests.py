@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Builds a kernel and the tree's own mm selftests, from the series (SIDE=series) or from what it stands on (SIDE=base),
+runs the programs of selftests/programs in a guest and compares every test with the base's recorded results.
+
+Wrong is a test that passed on the base and does anything else, one that the base does not have and does not pass, one
+that is skipped and was not, or without a reason, a program that was ended at its limit, a guest that did not come to
+its end, and what the kernel complained of where the base's does not. When only tests are to blame, their programs get
+a second guest: a test that is wrong in one of the two is unsteady, which is said and does not fail.
+--write, or WRITE=1, rewrites the expected results from this run, keeping FLAKY lines and the reasons.
+"""
+import argparse
+import fnmatch
+import glob
+import os
+import re
+import subprocess
+import sys
+
+from mmtrack import expected, guest, ktap, kunit, record, splats
+
+HERE = os.path.join(record.ROOT, 'selftests')
+VARIES = re.compile(r'(Extra pages|Success reaping a child) .*')  # names with figures of the run in them
+AROUND = 10
+# Two nodes (migration wants them, and three CPUs), a ram disk to swap to, and 2 x 256 MiB above 4 GiB for the coherent
+# devices of test_hmm.
+ARGS = (
+    'panic=-1 oops=panic numa=fake=2 brd.rd_nr=1 brd.rd_size=262144 memmap=512M$0x100000000 '
+    'test_hmm.spm_addr_dev0=0x100000000 test_hmm.spm_addr_dev1=0x110000000'
+).split()
+
+
+def tests_of(lines, how, value):
+    """{test: (STATUS, reason)} of what a program printed, and of how it ended."""
+    tests = {}
+    for _, name, status, _, reason in ktap.read(lines)[0]:
+        count = 1
+        unique = name = VARIES.sub(r'\1', name)
+        while unique in tests:
+            count += 1
+            unique = f'{name} ({count})'
+        tests[unique] = (status.upper(), reason if status != 'fail' else '')
+    last = next((line.strip() for line in reversed(lines) if line.strip() and not line.startswith('# Totals:')), '')
+    last = f', its last words: {last}' if last else ''
+    # the program as a whole, for those that print no result of their own, and for crashes
+    if (how, value) == ('exit', '0') or how == 'exit' and any(status == 'FAIL' for status, _ in tests.values()):
+        tests['exit'] = ('PASS', '')
+    elif how == 'limit':
+        tests['exit'] = ('FAIL', f'ended at its limit of {value} s{last}')
+    elif how:
+        tests['exit'] = ('SKIP' if (how, value) == ('exit', '4') else 'FAIL', f'{how} {value}{last}')
+    return tests
+
+
+class Run:
+    """What a guest said: results {program: {test: (STATUS, reason)}}, seconds {program: s}, error or '', splats."""
+
+    def __init__(self, at, ended=''):
+        self.results, self.seconds, self.error, self.at = {}, {}, ended, at
+        lines, program, said, done = read(at + '.verdict'), None, [], False
+        for line in lines:
+            mark, _, text = line.partition(' ')
+            if mark == '|' and program:
+                said.append(text)
+            elif mark == '>' and text.startswith('begin '):
+                program, said = text[6:], []
+            elif mark == '>' and text.startswith('end ') and program:
+                how, value, spent = text[4:].split()
+                self.seconds[program] = float(spent)
+                self.results[program] = tests_of(said, how, value)
+                program = None
+            elif mark == '>' and text.startswith('error '):
+                self.error = self.error or text[6:]
+            done = done or line == '> done'
+        if program:
+            self.results[program] = tests_of(said, '', '')
+        if not done and not self.error:
+            self.error = 'the guest ended before it was done' if lines else 'the guest never came to its init'
+        if self.error and program:
+            self.error += f', in {program}'
+        console = read(at + '.console')
+        self.warned = [
+            (splats.blame(console, splat), splat, console[max(0, splat.line_no - 1 - AROUND) : splat.line_no + AROUND])
+            for splat in splats.find(console)
+        ]
+
+
+def read(path):
+    try:
+        with open(path, encoding='utf-8', errors='replace') as f:
+            return f.read().splitlines()
+    except OSError:
+        return []
+
+
+def write_expected(path, comment, run, listed):
+    with open(path, 'w', encoding='utf-8') as f:
+        f.writelines(comment)
+        for program, tests in run.results.items():
+            for test, (status, reason) in tests.items():
+                old, why = listed.get((program, test), ('', ''))
+                if old == 'FLAKY':
+                    status, reason = old, why
+                elif status == old and why:
+                    reason = why
+                f.write(f'{status} {program}: {test}' + (f' # {reason or "REASON"}' if status != 'PASS' else '') + '\n')
+        for program, where in dict.fromkeys((who, splat.where) for who, splat, _ in run.warned):
+            f.write(f'WARN {program}: {where} # {listed.get((program, where), ("", ""))[1] or "REASON"}\n')
+
+
+def wrong_with(key, got, listed):
+    """'' if the outcome is right, else what is wrong."""
+    (status, reason), (was, why) = got, listed.get(key, ('', ''))
+    reason = f': {reason}' if reason else ''
+    if was == 'FLAKY' or status == 'PASS':
+        return ''
+    if not was:
+        return f'{status}, and the base does not have it{reason}'
+    if was != status:
+        return f'{status}, on the base {was}{reason}'
+    return f'{status} without a reason: write it' if why in ('', 'REASON') else ''
+
+
+def wrongs(program, tests, listed):
+    """{test: what is wrong} of one run of a program."""
+    wrong = {test: wrong_with((program, test), got, listed) for test, got in tests.items()}
+    for (of, test), (was, _) in listed.items():
+        if of == program and test not in tests and was not in ('FLAKY', 'WARN'):
+            wrong[test] = f'did not run, on the base {was}'
+    return {test: text for test, text in wrong.items() if text}
+
+
+class Verdict:
+    """Of a run, and perhaps a second one of its programs that were wrong."""
+
+    def __init__(self, run, listed, second=None):
+        self.tests, self.problems, self.failures, self.notes, self.rows, self.again = [], [], [], [], [], []
+        error, warned = run.error, list(run.warned)
+        if second:
+            error, warned = error or second.error, warned + second.warned
+        if error:
+            self.problems.append(f'{error}, see {run.at}.console')
+        for program, tests in run.results.items():
+            wrong, then = wrongs(program, tests, listed), None
+            if second and program in second.results:
+                then = wrongs(program, second.results[program], listed)
+            self.program(program, tests, wrong, then, listed, run.seconds.get(program, 0.0))
+        missing = sorted({key[0] for key, (was, _) in listed.items() if was != 'WARN'} - set(run.results))
+        self.problems += [f'{program}: did not run' for program in missing]
+        bad, seen = {}, {}
+        for who, splat, around in warned:
+            key = (who, splat.where)
+            seen[key] = seen.get(key, 0) + 1
+            if listed.get(key, ('',))[0] != 'WARN':
+                bad.setdefault(key, (splat, around))
+        for (who, where), (splat, around) in bad.items():
+            self.problems.append(
+                f'{who}: {where}: the kernel warned ({seen[who, where]}x): splat: {splat.kind}: {splat.text}, '
+                f'see {run.at}.console:\n  ' + '\n  '.join(map(splats.strip, around))
+            )
+        # a test may have had bad luck, the guest and its kernel may not
+        if error or bad or missing or second:
+            self.again = []
+
+    def program(self, program, tests, wrong, then, listed, seconds):
+        failed = {test: text for test, text in wrong.items() if then is None or test in then}
+        for test in {**tests, **wrong, **(then or {})}:
+            status, reason = tests.get(test, ('FAIL', ''))
+            was, why = listed.get((program, test), ('', ''))
+            text = wrong.get(test) or (then or {}).get(test) or reason
+            if test in failed:
+                said = 'fail'
+                self.failures.append(f'{program}: {test}: {text}')
+            elif test in wrong or test in (then or {}):
+                said, text = 'unsteady', f'{text}, in one run of two'
+                self.notes.append(f'unsteady: {program}: {test}: {text}')
+            elif was == 'FLAKY':
+                said = 'pass' if status == 'PASS' else 'unsteady'
+                self.notes.append(f'flaky: {program}: {test}: {status}')
+            elif status == 'PASS':
+                said = 'pass'
+                if was not in ('', 'PASS'):
+                    self.notes.append(f'passes now: {program}: {test}: {was} on the base')
+            else:
+                said, text = 'skip', why if status == 'SKIP' else f'{status}, as on the base: {why}'
+            self.tests.append((program, test, said, seconds if test == 'exit' else '', text if said != 'pass' else ''))
+        self.again += [program] if failed else []
+        of = [status for status, _ in tests.values()]
+        fails = of.count('FAIL') + of.count('XFAIL')
+        self.rows.append((program, of.count('PASS'), len(failed), fails, of.count('SKIP'), seconds))
+
+    def table(self):
+        width = max([len(row[0]) for row in self.rows] + [7])
+        print(f'{"program":{width}}  passed  failed  as base  skipped  seconds')
+        for row in self.rows + [('all', *(sum(row[i] for row in self.rows) for i in range(1, 6)))]:
+            print(f'{row[0]:{width}}  {row[1]:6}  {row[2]:6}  {row[3]:7}  {row[4]:7}  {row[5]:7.1f}')
+
+
+def expected_for(version):
+    """The file of this version, or else of another of the same 7.3."""
+    exact = os.path.join(HERE, 'expected', version + '.txt')
+    near = sorted(glob.glob(os.path.join(HERE, 'expected', '.'.join(version.split('.')[:2]) + '.*.txt')))
+    if os.path.exists(exact) or not near:
+        return exact
+    print(f'{version} has no results of its own, compared with {os.path.basename(near[-1])}')
+    return near[-1]
+
+
+def programs(src):
+    """[(limit, command)] of selftests/programs that PROGRAMS asks for; what the series adds, the base does not have."""
+    globs = os.environ.get('PROGRAMS', '').split()
+    lines = [line.split(None, 1) for line in read(os.path.join(HERE, 'programs')) if line[:1].isdigit()]
+    names = {command.split()[0] for _, command in lines}
+    for pattern in globs:
+        if not fnmatch.filter(names, pattern):
+            sys.exit(f'error: PROGRAMS: {pattern} is no program of selftests/programs')
+    return [
+        (int(limit), command)
+        for limit, command in lines
+        if (not globs or any(fnmatch.fnmatchcase(command.split()[0], pattern) for pattern in globs))
+        and os.path.exists(os.path.join(src, 'tools/testing/selftests/mm', command.split()[0] + '.c'))
+    ]
+
+
+def build_programs(src, obj, out, names, log):
+    """Of the tree's selftests, into out/tests."""
+    tests = os.path.join(out, 'tests')
+    os.makedirs(tests, exist_ok=True)
+    headers = kunit.kernel_env(['make', '-s', '-C', src, f'O={obj}', 'ARCH=x86_64', 'headers'])
+    targets = [os.path.join(tests, name) for name in sorted(names)]
+    make = ['make', '-s', '-C', os.path.join(src, 'tools/testing/selftests/mm'), f'OUTPUT={tests}', 'LDFLAGS=-static']
+    make += ['ARCH=x86_64', f'KHDR_INCLUDES=-isystem {obj}/usr/include', *targets]
+    worked = kunit.logged(headers, log) and kunit.logged(kunit.kernel_env(make, ''), log)
+    kunit.need(worked, 'the programs do not build', log)
+    return dict(zip((f'/tests/{name}' for name in sorted(names)), targets))
+
+
+def build_init(out):
+    os.makedirs(out, exist_ok=True)
+    command = ['gcc', '-O2', '-Wall', '-Wextra', '-static', '-o', f'{out}/init', os.path.join(HERE, 'init.c')]
+    subprocess.run(command, check=True)
+    return {'/init': f'{out}/init'}
+
+
+def boot(name, obj, out, at, files, commands, args=('kunit.enable=0',), links=()):
+    """Boots a guest whose init runs the commands, [(limit, command)], and gives its Run."""
+    factor = 4 if name.endswith('-debug') else 1
+    with open(f'{at}.programs', 'w', encoding='utf-8') as f:
+        f.writelines(f'{limit * factor} {command}\n' for limit, command in commands)
+    files = {**build_init(out), '/programs': f'{at}.programs', **files}
+    initrd = guest.initramfs(f'{at}.cpio', obj, files, links)
+    box = guest.Guest(name, obj, [*args, *ARGS], at + '.console', at + '.verdict', initrd, cpus=3, memory=4096)
+    # init speaks every ten seconds
+    limit = int(os.environ.get('TIMEOUT') or sum(limit for limit, _ in commands) * factor + 300)
+    print(box, flush=True)
+    ended = box.run(limit, 60)
+    os.remove(initrd)
+    record.result('log', at + '.console')
+    return Run(at, ended)
+
+
+def source(side):
+    """The tree of a side."""
+    if side == 'series':
+        return kunit.tree()
+    if side != 'base':
+        sys.exit(f'error: SIDE: {side} is neither series nor base')
+    command = kunit.kernel_env(['true'], before='worktree "$B/selftests-base/linux" base; ')
+    if subprocess.run(command, check=False).returncode:
+        sys.exit(1)
+    return os.path.join(record.build(), 'selftests-base', 'linux')
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(prog='selftests')
+    parser.add_argument('--write', action='store_true')
+    opts = parser.parse_args(argv)
+    out = os.environ.get('MMTRACK_OUT') or record.results('selftests')
+    os.makedirs(out, exist_ok=True)
+    side, debug = os.environ.get('SIDE') or 'series', '-debug' if os.environ.get('DEBUG') else ''
+    src, name = source(side), f'x86_64{debug}'
+    obj = os.path.join(os.path.dirname(src), name)  # for ccache
+    work = os.path.join(record.build(), 'selftests', side)
+    commands = programs(src)
+    kunit.build_or_end(1, 3, f'selftests {side}', name, f'{out}/kernel.build', src=src, obj=obj)
+    with guest.step(2, 3, f'selftests {side}: programs'):
+        files = build_programs(src, obj, work, {command.split()[0] for _, command in commands}, f'{out}/programs.build')
+    print(f'[3/3] selftests {side}: run')
+    run = boot(name, obj, work, f'{out}/{name}', files, commands)
+
+    path = expected_for(record.said_by('make', '-s', '--no-print-directory', 'kernelversion', at=src))
+    listed, comment = expected.selftests(path)
+    ran = {command for _, command in commands}
+    if os.environ.get('PROGRAMS'):
+        listed = {key: value for key, value in listed.items() if key[0] in ran}
+    if opts.write or os.environ.get('WRITE'):
+        if run.error or os.environ.get('PROGRAMS'):
+            sys.exit(f'error: {run.error or "not all programs ran"}: nothing written')
+        write_expected(path, comment, run, listed)
+        return 0
+    verdict = Verdict(run, listed)
+    if verdict.again:
+        print('again:', *verdict.again)
+        commands = [(limit, command) for limit, command in commands if command in verdict.again]
+        verdict = Verdict(run, listed, boot(name, obj, work, f'{out}/{name}-again', files, commands))
+    verdict.table()
+    return kunit.report(verdict)

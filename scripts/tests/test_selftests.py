@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The verdict on the mm selftests, on guests that are made up, and the programs that are chosen."""
+import re
+
+import pytest
+
+from mmtrack import expected, selftests
+
+GOOD = ['| ok 2 - b # SKIP no such page', '> end exit 0 1.5', '> done']
+LISTED = ['PASS prog -x: a', 'SKIP prog -x: b # no such page', 'PASS prog -x: exit']
+WARN = '[ 1.0] WARNING: mm/rmap.c:12 at some_function+0x1/0x2, CPU#0: prog/7'
+
+
+class Guest:
+    """What the program prog printed, how it and the guest ended, what the kernel said, and what is expected."""
+
+    def __init__(self, tmp_path):
+        self.at, self.path = f'{tmp_path}/run', str(tmp_path / 'expected')
+        self.listed(*LISTED)
+        self.says(*GOOD)
+
+    def listed(self, *lines):
+        with open(self.path, 'w', encoding='utf-8') as f:
+            f.writelines(line + '\n' for line in lines)
+
+    def says(self, *lines, a='ok 1 a', console=(), at=''):
+        before = ['> alive', '> begin prog -x', '| TAP version 13', f'| {a}']
+        with open(f'{self.at}{at}.verdict', 'w', encoding='utf-8') as f:
+            f.writelines(line + '\n' for line in [*before, *lines])
+        with open(f'{self.at}{at}.console', 'w', encoding='utf-8') as f:
+            f.writelines(line + '\n' for line in ['[ 0.1] selftests: prog -x', '[ 0.2] all is well', *console])
+
+    def verdict(self, again=False):
+        second = selftests.Run(self.at + '-again') if again else None
+        self.last = selftests.Verdict(selftests.Run(self.at), expected.selftests(self.path)[0], second)
+        return self.last.failures + self.last.problems
+
+    def status(self, test):
+        return next(row[2] for row in self.last.tests if row[1] == test)
+
+
+@pytest.fixture
+def guest(tmp_path):
+    return Guest(tmp_path)
+
+
+def test_as_on_the_base(guest, capsys):
+    assert guest.verdict() == []
+    guest.last.table()
+    assert re.search(r'^prog -x +2 +0 +0 +1 +1\.5$', capsys.readouterr().out, re.M)
+    assert guest.status('a') == 'pass' and guest.status('b') == 'skip'
+
+
+def test_one_failed(guest):
+    guest.says(*GOOD, a='not ok 1 a')
+    assert guest.verdict() == ['prog -x: a: FAIL, on the base PASS']
+    assert guest.status('a') == 'fail' and guest.last.problems == []
+
+
+def test_failed_where_the_base_skips(guest):
+    guest.says('| not ok 2 b', '> end exit 1 1.5', '> done')
+    assert guest.verdict() == ['prog -x: b: FAIL, on the base SKIP']
+
+
+def test_one_did_not_run(guest):
+    guest.says('> end exit 0 1.5', '> done')
+    assert guest.verdict() == ['prog -x: b: did not run, on the base SKIP']
+
+
+def test_passes_where_the_base_skips(guest):
+    guest.says('| ok 2 b', '> end exit 0 1.5', '> done')
+    assert guest.verdict() == [] and 'passes now: prog -x: b: SKIP on the base' in guest.last.notes
+
+
+def test_a_new_one_that_does_not_pass(guest):
+    guest.says(GOOD[0], '| ok 3 new # SKIP no', *GOOD[1:])
+    assert guest.verdict() == ['prog -x: new: SKIP, and the base does not have it: no']
+
+
+def test_ended_at_its_limit(guest):
+    guest.says(GOOD[0], '> end limit 30 30.1', '> done')
+    assert guest.verdict()[0].startswith(
+        'prog -x: exit: FAIL, on the base PASS: ended at its limit of 30 s, its last words'
+    )
+
+
+def test_a_program_crashed(guest):
+    guest.says(GOOD[0], '> end signal 11 1.0', '> done')
+    assert 'FAIL, on the base PASS: signal 11' in guest.verdict()[0]
+
+
+def test_the_guest_died(guest):
+    guest.says(GOOD[0])
+    assert any('the guest ended before it was done, in prog -x' in text for text in guest.verdict())
+
+
+def test_the_guest_never_booted(guest):
+    open(guest.at + '.verdict', 'w', encoding='utf-8').close()
+    found = guest.verdict()
+    assert 'never came to its init' in found[0] and 'prog -x: did not run' in found
+
+
+def test_skipped_without_a_reason(guest):
+    guest.listed(LISTED[0], 'SKIP prog -x: b # REASON', LISTED[2])
+    assert guest.verdict() == ['prog -x: b: SKIP without a reason: write it']
+
+
+def test_write_keeps_the_reason(guest):
+    guest.listed(LISTED[0], 'SKIP prog -x: b # a reason of ours', LISTED[2], 'PASS prog -x: gone')
+    run = selftests.Run(guest.at)
+    selftests.write_expected(guest.path, ['# top\n'], run, expected.selftests(guest.path)[0])
+    with open(guest.path, encoding='utf-8') as f:
+        assert f.read().splitlines() == ['# top', LISTED[0], 'SKIP prog -x: b # a reason of ours', LISTED[2]]
+
+
+def test_a_flaky_one(guest):
+    guest.listed('FLAKY prog -x: a # half the time', 'PASS prog -x: b', LISTED[2])
+    guest.says('| ok 2 b', '> end exit 0 1.5', '> done', a='not ok 1 a')
+    assert guest.verdict() == [] and 'flaky: prog -x: a: FAIL' in guest.last.notes
+    assert guest.status('a') == 'unsteady'
+
+
+def test_the_kernel_warned(guest):
+    guest.says(*GOOD, console=[f'[ 0.5] line {n}' for n in range(1, 21)] + [WARN])
+    [text] = guest.verdict()
+    assert text.startswith('prog -x: some_function: the kernel warned (1x): splat: warning: ')
+    assert '\n  line 11\n' in text and '\n  line 10\n' not in text
+
+
+def test_a_warning_that_the_base_has(guest):
+    guest.says(*GOOD, console=[WARN])
+    guest.listed(*LISTED, 'WARN prog -x: some_function # the base does too')
+    assert guest.verdict() == []
+
+
+def test_no_second_run_after_a_warning(guest):
+    guest.says(*GOOD, a='not ok 1 a', console=[WARN])
+    assert guest.verdict() and guest.last.again == []
+
+
+def test_one_that_failed_is_run_again(guest):
+    guest.says(*GOOD, a='not ok 1 a')
+    assert guest.verdict() and guest.last.again == ['prog -x']
+    guest.says(*GOOD, at='-again')
+    assert guest.verdict(again=True) == [] and guest.status('a') == 'unsteady'
+    assert 'unsteady: prog -x: a: FAIL, on the base PASS, in one run of two' in guest.last.notes
+
+
+def test_one_that_fails_only_the_second_time(guest):
+    guest.says(*GOOD, at='-again', a='not ok 1 a')
+    assert guest.verdict(again=True) == [] and guest.status('a') == 'unsteady'
+
+
+def test_one_that_fails_twice(guest):
+    guest.says(*GOOD, a='not ok 1 a')
+    guest.says(*GOOD, a='not ok 1 a', at='-again')
+    assert guest.verdict(again=True) == ['prog -x: a: FAIL, on the base PASS'] and guest.last.again == []
+
+
+def test_a_second_guest_that_died(guest):
+    guest.says(*GOOD, a='not ok 1 a')
+    guest.says(at='-again')
+    assert any('ended before it was done' in text for text in guest.verdict(again=True))
+
+
+def test_no_such_side(bench):
+    bench.mm('selftests', SIDE='middle').says_one_line('neither series nor base')
+
+
+def test_no_such_program(bench):
+    bench.mm('selftests', PROGRAMS='uffd* nonsense').says_one_line('nonsense is no program of selftests/programs')
+
+
+def test_programs_are_globs(tmp_path, monkeypatch):
+    mm = tmp_path / 'tools/testing/selftests/mm'
+    mm.mkdir(parents=True)
+    for name in ('uffd-stress', 'uffd-wp-mremap', 'cow'):
+        (mm / f'{name}.c').touch()
+    monkeypatch.setenv('PROGRAMS', 'uffd-s* co[vw] merge')
+    names = [command.split()[0] for _, command in selftests.programs(str(tmp_path))]
+    # merge is what the tree does not have
+    assert set(names) == {'uffd-stress', 'cow'} and len(names) == 6
+
+
+def test_init_compiles_without_a_warning(tmp_path):
+    import subprocess
+
+    command = ['gcc', '-O2', '-Wall', '-Wextra', '-Werror', '-fsyntax-only', f'{selftests.HERE}/init.c']
+    subprocess.run(command, check=True)
+
+
+def test_a_stale_tree_of_the_base_is_healed(tree):
+    """One that was broken off, or that belongs to another repository."""
+    at = tree.path('build', 'selftests-base', 'linux')
+    code = "from mmtrack import selftests; print(selftests.source('base'))"
+    for harm in ('true', f'rm -r {at}; mkdir -p {at}; git init -q {at}; touch {at}/junk', f'rm {at}/.git {at}/one.c'):
+        tree.run('bash', '-c', harm).ok()
+        assert tree.run('/usr/bin/python3', '-c', code).ok().out.endswith(at + '\n')
+        assert tree.git('rev-parse', 'HEAD', at=at) == tree.git('rev-parse', 'base^0')
+        assert tree.git('status', '--porcelain', at=at) == ''

@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 [ -d "$B" ] || exit 0
-licensed "$B" || die "B=$B was not made by mm-track: remove it yourself if you mean it"
+licensed || die "B=$B was not made by mm-track: remove it yourself if you mean it"
 lock tree
 lock stage
 if [ "${1:-}" != --all ]; then

@@ -86,13 +86,7 @@ END
 mapfile -t packages < <(printf '%s\n' "${missing[@]}" | awk -v c=$column '{ print $c == "-" ? $1 "(no package)" : $c }' | sort -u)
 if [ "$(id -u)" = 0 ] && [ "$install" = 'apt-get install' ]; then
 	echo "installing ${packages[*]}"
-	log=$(mktemp)
 	export DEBIAN_FRONTEND=noninteractive
-	if apt-get -qq update >"$log" 2>&1 && apt-get -qq install --no-install-recommends "${packages[@]}" >"$log" 2>&1; then
-		rm "$log"
-		exit 0
-	fi
-	tail -n 3 "$log" >&2
-	rm "$log"
+	if { apt-get -qq update && apt-get -qq install --no-install-recommends "${packages[@]}"; } >/dev/null; then exit 0; fi
 fi
 die "packages are missing: $install ${packages[*]} (DEPS=no goes on without them)"

@@ -6,7 +6,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
-base=${BASE:-$default_base}
+base=${BASE:-$(default_base)}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/mm-track/$base
 kernel_org=${KERNEL_ORG:-https://www.kernel.org/pub/linux/kernel}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg

@@ -140,7 +140,8 @@ b4_yaml() {
 	mapfile -t names < <(series_names "$patches")
 	[ -f "$tree/scripts/get_maintainer.pl" ] && [ ${#names[@]} != 0 ] || return 0
 	diff -u --label b4.yaml --label get_maintainer.pl <(/usr/bin/python3 -m mmtrack mail lists | sort -u) \
-		<(cd "$tree" && perl scripts/get_maintainer.pl --nom --nor --nofixes --nogit --nogit-fallback --norolestats "${names[@]/#/$patches/}" | sort -u)
+		<(cd "$tree" && printf '%s\0' "${names[@]/#/$patches/}" | xargs -0 -n 12 -P "${J:-$(nproc)}" \
+			perl scripts/get_maintainer.pl --nom --nor --nofixes --nogit --nogit-fallback --norolestats | sort -u)
 }
 
 if [ "${1:-}" = --step ]; then

@@ -18,12 +18,10 @@ build_dir() {
 }
 build_dir "${B:-build}"
 
-# of_base NAME N: the field of configs/bases; the base that is meant where none is named
-of_base() {
-	awk -v b="$1" -v n="$2" '$1 == b { print $n }' "$root/configs/bases"
+# The base that is meant where none is named.
+default_base() {
+	awk '!/^#/ && NF { print $1; exit }' "$root/configs/bases"
 }
-# shellcheck disable=SC2034 # for those who source this
-default_base=$(awk '!/^#/ && NF { print $1; exit }' "$root/configs/bases")
 
 die() {
 	echo "error: $*" >&2
@@ -45,29 +43,26 @@ result() {
 	[ -z "${MMTRACK_RESULTS:-}" ] || (IFS=$'\t' && echo "$*") >>"$MMTRACK_RESULTS"
 }
 
-# git with nobody's settings, so that the result is the same for everybody.
+# git with no settings of the user's, so that the result is the same for all.
 plain_git() {
 	GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null GIT_ATTR_NOSYSTEM=1 git -c core.hooksPath=/dev/null \
 		-c core.attributesFile=/dev/null -c core.excludesFile=/dev/null -c gc.auto=0 "$@"
 }
 
 need_tree() {
-	git -C "$tree" rev-parse -q --verify base^0 >/dev/null 2>&1 ||
-		die "there is no tree in $tree yet: make tree"
+	git -C "$tree" rev-parse -q --verify base^0 >/dev/null 2>&1 || die "there is no tree in $tree yet: make tree"
 }
 
-# What says that mm-track made a build directory, and may remove what is in it.
+# Is $B a build directory of mm-track's, which may remove what is in it?
 licence='made by mm-track: make clean removes what is in this directory'
-
 licensed() {
-	[ "$(cat "$1/.mm-track" 2>/dev/null)" = "$licence" ]
+	[ "$(cat "$B/.mm-track" 2>/dev/null)" = "$licence" ]
 }
 
-# make_build: $B is there, with its licence, and is not some directory with files of the user's.
+# make_build: $B is one, and not some directory with files of the user's
 make_build() {
-	licensed "$B" && return
-	[ -z "$(ls -A "$B" 2>/dev/null)" ] ||
-		die "B=$B holds files, and mm-track has not made it: name another directory"
+	! licensed || return 0
+	[ -z "$(ls -A "$B" 2>/dev/null)" ] || die "B=$B holds files, and mm-track has not made it: name another directory"
 	mkdir -p "$B"
 	echo "$licence" >"$B/.mm-track"
 }
@@ -75,14 +70,14 @@ make_build() {
 # lock NAME: one process at a time has $B/.NAME.lock, until it ends. A stage and what it runs share the lock "stage".
 locked=${MMTRACK_STAGE:+ stage }
 lock() {
-	local fd held
+	local fd who
 	case $locked in *" $1 "*) return ;; esac
 	make_build
 	exec {fd}>>"$B/.$1.lock"
-	if ! flock -n "$fd"; then
-		held=$(cat "$B/.$1.lock")
-		die "make ${held% *} runs in $B (pid ${held##* }): wait for it, or use B="
-	fi
+	flock -n "$fd" || {
+		who=$(cat "$B/.$1.lock")
+		die "make ${who% *} runs in $B (pid ${who##* }): wait for it, or use B="
+	}
 	echo "$(basename "$0" .sh) $$" >"$B/.$1.lock"
 	locked+=" $1 "
 }
@@ -142,9 +137,8 @@ set_committer() {
 	export GIT_COMMITTER_NAME GIT_COMMITTER_EMAIL
 }
 
-# apply_patches DIR STATE: git am of all patches of DIR on base, in a work tree of its own
-# without files, so that nothing is touched in $tree. Writes STATE; the work tree stays in
-# $B/apply.tmp (end_apply removes it). Fails when a patch does.
+# apply_patches DIR STATE: git am of all patches of DIR on base, in a work tree without files, $B/apply.tmp, which
+# end_apply removes: nothing is touched in $tree. Writes STATE. Fails when a patch does.
 apply_patches() {
 	local dir=$1 out=$2 work=$B/apply.tmp names commits i=0 rc=0
 	end_apply

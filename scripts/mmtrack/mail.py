@@ -22,31 +22,32 @@ from mmtrack import record
 
 ROOT = record.ROOT
 TEXT = {'type': 'string', 'minLength': 1}
-ADDRESSES = {'type': 'array', 'uniqueItems': True, 'items': {'type': 'string', 'pattern': '^[^@ ]+@[^@ ]+$'}}
-SCHEMA = {
-    'type': 'object',
-    'additionalProperties': False,
-    'required': ['name', 'revision', 'change-id', 'prefixes', 'subject', 'base', 'prerequisites', 'to', 'cc'],
-    'properties': {
-        'name': {'type': 'string', 'pattern': '^[a-z0-9-]+$'},
-        'revision': {'type': 'integer', 'minimum': 1},
-        'change-id': {'type': 'string', 'pattern': r'^\d{8}-[a-z0-9-]+-[0-9a-f]{12}$'},
-        'prefixes': {'type': 'array', 'items': TEXT},
-        'subject': TEXT,
-        'base': {
-            'type': 'object',
-            'additionalProperties': False,
-            'required': ['tag', 'tree'],
-            'properties': {'tag': TEXT, 'tree': TEXT, 'commit': {'type': 'string', 'pattern': '^[0-9a-f]{40}$'}},
-        },
-        'prerequisites': {
-            'type': 'array',
-            'items': {'type': 'string', 'pattern': '^(patch-id|change-id|message-id): [^ ]+$'},
-        },
-        'to': {**ADDRESSES, 'minItems': 1},
-        'cc': ADDRESSES,
-    },
-}
+
+
+def like(pattern):
+    return {'type': 'string', 'pattern': pattern}
+
+
+def some(items, **more):
+    return {'type': 'array', 'uniqueItems': True, 'items': items, **more}
+
+
+def closed(optional, **properties):
+    names = [name for name in properties if name not in optional]
+    return {'type': 'object', 'additionalProperties': False, 'required': names, 'properties': properties}
+
+
+SCHEMA = closed(
+    [],
+    **{'name': like('^[a-z0-9-]+$'), 'change-id': like(r'^\d{8}-[a-z0-9-]+-[0-9a-f]{12}$')},
+    revision={'type': 'integer', 'minimum': 1},
+    prefixes=some(TEXT),
+    subject=TEXT,
+    base=closed(['commit'], tag=TEXT, tree=TEXT, commit=like('^[0-9a-f]{40}$')),
+    prerequisites=some(like('^(patch-id|change-id|message-id): [^ ]+$')),
+    to=some(like('^[^@ ]+@[^@ ]+$'), minItems=1),
+    cc=some(like('^[^@ ]+@[^@ ]+$')),
+)
 LAST_DATE = 'Thu, 31 Dec 2099 23:59:59 +0000'  # that git am reads
 
 
@@ -86,19 +87,8 @@ def prep_cover(b4):
     if b4['prerequisites']:
         tracking['series']['prerequisites'] = b4['prerequisites']
     trailers = [f'{kind}: {who}' for kind in ('To', 'Cc') for who in b4[kind.lower()]]
-    return '\n'.join(
-        [
-            b4['subject'],
-            '',
-            cover_letter(),
-            '',
-            *trailers,
-            '',
-            '--- b4-submit-tracking ---',
-            '# This section is used internally by b4 prep for tracking purposes.',
-            json.dumps(tracking, indent=2),
-        ]
-    )
+    mark = '--- b4-submit-tracking ---\n# This section is used internally by b4 prep for tracking purposes.'
+    return '\n'.join([b4['subject'], '', cover_letter(), '', *trailers, '', mark, json.dumps(tracking, indent=2)])
 
 
 def base_commit(b4):

@@ -77,11 +77,15 @@ class Run:
             self.error = 'the guest ended before it was done' if lines else 'the guest never came to its init'
         if self.error and program:
             self.error += f', in {program}'
-        console = read(at + '.console')
-        self.warned = [
-            (splats.blame(console, splat), splat, console[max(0, splat.line_no - 1 - AROUND) : splat.line_no + AROUND])
-            for splat in splats.find(console)
-        ]
+        console, self.warned = read(at + '.console'), []
+        # where a program hangs, init has the kernel show: these backtraces are no complaint
+        asked = [n for n, line in enumerate(console) if 'sysrq: Show ' in line]
+        marks = [n for n, line in enumerate(console) if 'selftests: ' in line]
+        for splat in splats.find(console):
+            began = max([n for n in marks if n < splat.line_no], default=0)
+            if splat.kind != 'trace' or not any(began < n < splat.line_no for n in asked):
+                around = console[max(0, splat.line_no - 1 - AROUND) : splat.line_no + AROUND]
+                self.warned.append((splats.blame(console, splat), splat, around))
 
 
 def read(path):
@@ -174,7 +178,7 @@ class Verdict:
                 said, text = 'unsteady', f'{text}, in one run of two'
                 self.notes.append(f'unsteady: {program}: {test}: {text}')
             elif was == 'FLAKY':
-                said = 'pass' if status == 'PASS' else 'unsteady'
+                said, text = 'pass' if status == 'PASS' else 'unsteady', f'{status}: {why}'
                 self.notes.append(f'flaky: {program}: {test}: {status}')
             elif status == 'PASS':
                 said = 'pass'

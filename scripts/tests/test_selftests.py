@@ -138,6 +138,19 @@ def test_no_second_run_after_a_warning(guest):
     assert guest.verdict() and guest.last.again == []
 
 
+def test_what_init_asked_the_kernel_to_show_is_no_warning(guest):
+    shown = [
+        '[ 0.9] sysrq: Show backtrace of all active CPUs',
+        '[ 0.9] Call Trace:',
+        '[ 0.9]  <TASK>',
+        '[ 0.9]  f+0x1/0x2',
+    ]
+    guest.says(GOOD[0], '> end limit 30 30.1', '> done', console=shown)
+    assert len(guest.verdict()) == 1 and guest.last.again == ['prog -x']
+    guest.says(*GOOD, console=[*shown, '[ 1.0] selftests: another', *shown[1:]])
+    assert 'the kernel warned' in guest.verdict()[0]
+
+
 def test_one_that_failed_is_run_again(guest):
     guest.says(*GOOD, a='not ok 1 a')
     assert guest.verdict() and guest.last.again == ['prog -x']

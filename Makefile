@@ -14,8 +14,8 @@
 
 default_base := $(shell awk '!/^\#/ && NF { print $$1; exit }' configs/bases)
 B ?= build$(if $(filter-out $(default_base),$(BASE)),/$(BASE))
-STAGES ?= lint selfcheck mail-test kunit kunit-debug stress selftests planted prefixes matrix-check no-notifier
-full := $(STAGES) kunit-kcsan bisect matrix mutants coverage
+STAGES ?= lint selfcheck mail-test kunit kunit-debug stress selftests planted prefixes
+full := $(STAGES) no-notifier kunit-kcsan bisect matrix mutants coverage
 export B BASE BASE_COMMIT LINUX ARCHES TESTS PROGRAMS ROWS PATCHES MUTANTS CASES TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES J DEPS WRITE
 export PYTHONPATH := scripts
 export PYTHONDONTWRITEBYTECODE := 1
@@ -120,7 +120,7 @@ selfcheck: ## test the scripts themselves, on small fakes
 	@scripts/deps.sh selfcheck
 	@$(mm) stage $@ -- $(pytest) scripts/tests --ignore=scripts/tests/test_mail.py
 
-check: ## $(STAGES) (or STAGES=); what passed for the same code is not run again
+check: ## lint, selfcheck, mail-test, kunit, kunit-debug, stress, selftests, planted, prefixes (or STAGES=); repeats nothing that passed
 	@scripts/deps.sh
 	@scripts/tree.sh
 	@$(mm) check $(STAGES)

@@ -647,6 +647,91 @@ static void bench_notifier(struct kunit *test)
 	mmu_notifier_unregister(&starts, current->mm);
 }
 
+/* PAGEMAP_SCAN that protects what was written, alone and with a subscriber to the mm. */
+
+static struct {
+	unsigned long starts, bytes;
+} told;
+
+static int tell(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	told.starts++;
+	told.bytes += range->end - range->start;
+	return 0;
+}
+
+static const struct mmu_notifier_ops tell_ops = { .invalidate_range_start = tell };
+
+static void scan_wp(struct kunit *test, struct file *file, unsigned long addr, unsigned long npages, unsigned long vec)
+{
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg), .flags = PM_SCAN_WP_MATCHING, .start = addr, .end = addr + LEN(npages),
+		.vec = vec, .vec_len = vec ? npages : 0,
+		.category_mask = PAGE_IS_WRITTEN, .return_mask = PAGE_IS_WRITTEN,
+	};
+
+	memset(&told, 0, sizeof(told));
+	KUNIT_ASSERT_GE(test, mm_kunit_ioctl(file, scratch, PAGEMAP_SCAN, &arg, sizeof(arg)), 0);
+}
+
+static void bench_pagemap_scan(struct kunit *test)
+{
+	static const struct {
+		const char *what;
+		unsigned long every; /* which pages are written to before, 0: none */
+		bool vec;
+	} kinds[] = {
+		{ "all written", 1, false },
+		{ "all written, vec", 1, true },
+		{ "half written, vec", 2, true },
+		{ "1/64 written, vec", 64, true },
+		{ "nothing written", 0, false },
+		{ "nothing written, vec", 0, true },
+	};
+	const unsigned long npages = MIB(64);
+	struct mmu_notifier mn = { .ops = &tell_ops };
+	unsigned long addr, vec, i;
+	struct mm_kunit_proc *proc;
+	int kind, with;
+
+	KUNIT_ASSERT_EQ(test, 0, kunit_attach_mm());
+	scratch = mm_kunit_scratch(test);
+	vec = map(test, NULL, (npages * sizeof(struct page_region)) >> PAGE_SHIFT, MAP_SHARED | MAP_ANONYMOUS);
+	touch(test, vec, (npages * sizeof(struct page_region)) >> PAGE_SHIFT);
+	addr = map(test, NULL, npages, MAP_PRIVATE | MAP_ANONYMOUS);
+	mm_kunit_uffd(test, scratch, addr, LEN(npages), UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED,
+		      UFFDIO_REGISTER_MODE_WP);
+	touch(test, addr, npages);
+	proc = mm_kunit_open_proc(test, "pagemap", O_RDONLY);
+	for (with = 0; with < 2; with++) {
+		const char *how = with ? "a subscriber" : "no subscriber";
+
+		if (with)
+			KUNIT_ASSERT_EQ(test, 0, mmu_notifier_register(&mn, current->mm));
+		for (kind = 0; kind < ARRAY_SIZE(kinds); kind++) {
+			const unsigned long every = kinds[kind].every;
+			u64 starts[ROUNDS], kib[ROUNDS];
+
+			BENCH("PAGEMAP_SCAN protects, 64 MiB", kinds[kind].what, how, npages,
+			      scan_wp(test, proc->file, addr, npages, 0);
+			      for (i = 0; every && i < npages; i += every)
+				      touch(test, addr + LEN(i), 1),
+			      scan_wp(test, proc->file, addr, npages, kinds[kind].vec ? vec : 0));
+			if (!with)
+				continue;
+			for (i = 0; i < ROUNDS; i++) {
+				starts[i] = told.starts;
+				kib[i] = told.bytes >> 10;
+			}
+			report("PAGEMAP_SCAN notifiers, starts", kinds[kind].what, how, 1, starts);
+			report("PAGEMAP_SCAN notifiers, KiB", kinds[kind].what, how, 1, kib);
+		}
+	}
+	mmu_notifier_unregister(&mn, current->mm);
+	mm_kunit_close_proc(proc);
+	unmap(test, addr, npages);
+}
+
 /* What the series has no business with: ordinary memory. */
 static void ordinary(struct kunit *test, const char *kind, struct file *file, unsigned long flags)
 {
@@ -698,6 +783,7 @@ static struct kunit_case bench_cases[] = {
 	KUNIT_CASE_SLOW(bench_uffd),
 	KUNIT_CASE_SLOW(bench_uffd_hugetlb),
 	KUNIT_CASE_SLOW(bench_notifier),
+	KUNIT_CASE_SLOW(bench_pagemap_scan),
 	KUNIT_CASE_SLOW(bench_ordinary),
 #endif
 	{}

@@ -95,8 +95,8 @@ lint: ## read scripts and patches: shellcheck, black, checkpatch, kernel-doc, MA
 no-notifier: ## without CONFIG_MMU_NOTIFIER, do the calls leave an instruction behind?
 	$(call stage,tree lint,scripts/no-notifier.sh)
 
-prefixes: ## compile what the series touches after every patch, on x86_64
-	$(call stage,tree x86_64,scripts/bisect.sh --objects)
+prefixes: ## compile what each patch touches after it, on x86_64
+	$(call stage,tree x86_64,$(mm) prefixes)
 
 bisect: ## the same on x86_64 and UML, with sparse, and with KUnit passing after every patch
 	$(call stage,tree um x86_64 lint,scripts/bisect.sh)

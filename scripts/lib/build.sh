@@ -68,7 +68,8 @@ configure() {
 	clang-*) args=(LLVM="-${tools#clang-}") cc=${cc%gcc}$tools ;;
 	*) args=(CROSS_COMPILE="$tools") cc=${cc%gcc}${tools}gcc ;;
 	esac
-	args+=(CC="$cc" HOSTCC="$hostcc")
+	# W=1 runs python3 for every file, and one of pyenv is a shell script that runs others
+	args+=(CC="$cc" HOSTCC="$hostcc" PYTHON3=/usr/bin/python3)
 	kbuild=(make -C "$src" O="$obj" ARCH="$arch" "${args[@]}" -j"${J:-$(nproc)}")
 	mkdir -p "$obj"
 	[ "$(cat "$obj/configured" 2>&1)" != "$(config_key "$key")" ] || return 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A fake kernel that a fake make "compiles", for test_build.py and test_matrix.py. In a C file a line
+"""A fake kernel that a fake make "compiles", for test_build.py, test_prefixes.py and test_matrix.py. In a C file a line
 WARNING text is a message of the compiler, CHECKED text one of sparse, BROKEN text an error, and each CALL an instruction."""
 import shutil
 import subprocess
@@ -34,7 +34,10 @@ def compile(name):
             print(f'make[3]: *** [scripts/Makefile.build:1: {name}] Error 1')
             rc = 2
             return
-    os.makedirs(os.path.dirname(os.path.join(obj, name)), exist_ok=True)
+    where, file = os.path.split(os.path.join(obj, name))
+    os.makedirs(where, exist_ok=True)
+    with open(f'{where}/.{file}.cmd', 'w') as f:
+        f.write(f"savedcmd_{name} := fakecc -Wp,-MMD,{name}.d -DTWO='a;b' -o {name} {path} ; objtool {name}\n")
     with open(os.path.join(obj, name), 'w') as f:
         f.writelines(line + '\n' for line in lines if line.startswith('CODE') or line.startswith('CALL') and 'NOSTDINC_FLAGS' not in env)
 
@@ -60,6 +63,14 @@ for goal in goals:
     else:
         compile(goal)
 sys.exit(rc)
+'''
+CC = r'''#!/bin/sh
+# what make prefixes runs again: -Wp,-MMD,OUT.d -DTWO -o OUT FILE
+[ "$1" = "-Wp,-MMD,$4.d" ] || exit 3
+: >"$4"
+echo "$5" >>"$(dirname "$0")/cc.log"
+sed -n "s#^WARNING \(.*\)#$5:1:1: warning: \1#p; s#^BROKEN \(.*\)#$5:1:1: error: \1#p" "$5" >&2
+! grep -q ^BROKEN "$5"
 '''
 OBJDUMP = r'''#!/bin/sh
 for name; do
@@ -116,6 +127,7 @@ def build(fake_build, tmp_path):
     bench.env['LINUX'] = f'{tmp_path}/kernel'
     bench.program('make', MAKE)
     bench.program('objdump', OBJDUMP)
+    bench.program('fakecc', CC)
     bench.env['MMTRACK_RESULTS'] = bench.write('', 'results.tsv')
     return bench
 

@@ -241,68 +241,14 @@ def test_no_notifier_with_mmu_notifier(build):
 
 
 # bisect.sh
-def prefixes(build, **env):
-    return build.run('scripts/bisect.sh', '--objects', **env)
-
-
-@pytest.fixture
-def four(build):
+@pytest.mark.parametrize('patches', ['0-1', '3-2', '1-2', 'all', '1-', '2,3'])
+def test_patches_that_are_none(build, patches):
     build.commit('mm/a.c', 'CODE', 'mm: good')
-    build.commit('mm/b.c', 'WARNING new', 'mm: warns')
-    build.edit('^WARNING.*\n', '', build.linux, 'mm/b.c')
-    build.commit('mm/b.c', 'CODE', 'mm: warns no more')
-    build.commit('Documentation', 'text', 'doc')
-    return build
-
-
-def test_prefix_with_a_message(four):
-    result = prefixes(four).says('mm/b.c: 1 messages, 0 before')
-    assert [of[0] for of in results(four).values()] == ['pass', 'fail', 'pass', 'pass']
-    assert list(results(four))[1] == 'mm: warns'
-    assert '1 of 4 prefixes are not good' in result.out
-
-
-def test_prefixes_that_are_good(four):
-    result = prefixes(four, PATCHES='3-4').ok()
-    assert list(results(four)) == ['mm: warns no more', 'doc']
-    assert '2 prefixes are good' in result.out
-
-
-def test_one_prefix(four):
-    prefixes(four, PATCHES='2').says('FAILED')
-    assert list(results(four)) == ['mm: warns']
-
-
-@pytest.mark.parametrize('patches', ['0-1', '3-2', '1-5', 'all', '1-', '2,3'])
-def test_patches_that_are_none(four, patches):
-    prefixes(four, PATCHES=patches).says_one_line('PATCHES=1-4 are all')
+    build.run('scripts/bisect.sh', PATCHES=patches).says_one_line('PATCHES=1-1 are all')
 
 
 def test_no_patch(build):
-    prefixes(build).says_one_line('the series is empty')
-
-
-def test_prefix_that_does_not_compile(build):
-    build.commit('mm/b.c', 'BROKEN code', 'mm: broken')
-    prefixes(build).says('mm/b.c:3:1: error: code')
-
-
-def test_prefix_whose_header_breaks_a_user(build):
-    build.commit('mm/a.c', '// some_word', 'mm: touches a, and so does the series')
-    build.write('some_word\n', build.linux, 'include/x.h')
-    build.edit('^// some_word', 'BROKEN some_word', build.linux, 'mm/a.c')
-    build.git('add', '-A')
-    build.git('commit', '-q', '-m', 'header')
-    prefixes(build, PATCHES='1-1').ok()
-    prefixes(build, PATCHES='2-2').says('mm/a.c')
-
-
-def test_prefix_compiles_only_what_a_patch_affects(build):
-    build.commit('mm/a.c', 'CODE', 'mm: a')
-    build.commit('mm/b.c', 'CODE', 'mm: b')
-    prefixes(build, PATCHES='2-2').ok()
-    log = build.read('../bin/make.log')
-    assert 'mm/b.o' in log and 'mm/a.o' not in log
+    build.run('scripts/bisect.sh').says_one_line('the series is empty')
 
 
 def test_bisect_runs_sparse_uml_and_kunit(build):
@@ -323,7 +269,7 @@ def test_bisect_runs_sparse_uml_and_kunit(build):
     assert 'objects-um' in build.read('../bin/make.log')
 
 
-def test_work_that_is_not_committed(four):
-    four.write('x', four.linux, 'mm/a.c')
+def test_work_that_is_not_committed(build):
+    build.write('x', build.linux, 'mm/a.c')
     for verb in ('bisect', 'matrix', 'no-notifier'):
-        four.run(f'scripts/{verb}.sh').says_one_line('not committed')
+        build.run(f'scripts/{verb}.sh').says_one_line('not committed')

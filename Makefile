@@ -14,15 +14,15 @@
 
 default_base := $(shell awk '!/^\#/ && NF { print $$1; exit }' configs/bases)
 B ?= build$(if $(filter-out $(default_base),$(BASE)),/$(BASE))
-STAGES ?= lint selfcheck mail-test kunit kunit-debug stress selftests planted prefixes
-full := $(STAGES) no-notifier kunit-kcsan bisect matrix mutants coverage
+STAGES ?= lint selfcheck mail-test kunit kunit-debug stress selftests planted prefixes matrix-check no-notifier
+full := $(filter-out matrix-check,$(STAGES)) kunit-kcsan bisect matrix mutants coverage
 export B BASE BASE_COMMIT LINUX ARCHES TESTS PROGRAMS ROWS PATCHES MUTANTS CASES TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES J DEPS WRITE
 export PYTHONPATH := scripts
 export PYTHONDONTWRITEBYTECODE := 1
 $(if $(FILTER),$(error FILTER= has become TESTS=, PROGRAMS=, ROWS=, PATCHES=, MUTANTS= or CASES=: see make help))
 
 mm := /usr/bin/python3 -m mmtrack
-pytest := /usr/bin/python3 -m pytest -q -p no:cacheprovider
+pytest := /usr/bin/python3 -m pytest -q -p no:cacheprovider -n $(or $(J),auto)
 # $(call stage,TOOLS,COMMAND): what is needed is there, and what it finds goes into build/results/TARGET.json
 define stage
 @scripts/deps.sh $(1)
@@ -105,7 +105,7 @@ matrix: ## compile what the series touches in all configurations of configs/matr
 	$(call stage,tree um i386 lint matrix,scripts/matrix.sh)
 
 matrix-check: # the rows of make check
-	$(call stage,tree um i386 lint matrix-check,scripts/matrix.sh --check)
+	$(call stage,tree um lint matrix-check,scripts/matrix.sh --check)
 
 mutants: ## break the series' code in the ways of kunit/mutants.yaml: do the suites notice?
 	$(call stage,tree x86_64 mutants,$(mm) mutants)
@@ -120,7 +120,7 @@ selfcheck: ## test the scripts themselves, on small fakes
 	@scripts/deps.sh selfcheck
 	@$(mm) stage $@ -- $(pytest) scripts/tests --ignore=scripts/tests/test_mail.py
 
-check: ## lint, selfcheck, mail-test, kunit, kunit-debug, stress, selftests, planted, prefixes (or STAGES=); repeats nothing that passed
+check: ## lint, selfcheck, mail-test, kunit, kunit-debug, stress, selftests, planted, prefixes, matrix-check, no-notifier (or STAGES=); repeats nothing that passed
 	@scripts/deps.sh
 	@scripts/tree.sh
 	@$(mm) check $(STAGES)

@@ -6,12 +6,13 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/build.sh"
 
+# shellcheck disable=SC2034 # compile() uses it
 sparse=(C=1 'CHECK=sparse -D__typeof_unqual__=__typeof__')
 
 prefix() {
-	local n=$1 commit=$2 changed arch
-	changed=$(git -C "$tree" diff --name-only "$commit^" "$commit" |
-		grep -vE '^(Documentation/|MAINTAINERS|tools/testing/selftests/)') || return 0
+	local n=$1 commit=$2 arch
+	# nothing to compile
+	git -C "$tree" diff --name-only "$commit^" "$commit" | grep -qvE '^(Documentation/|MAINTAINERS|tools/testing/selftests/)' || return 0
 	for arch in x86_64 um; do
 		# beside what make kunit has on x86_64, what the series touches, which also selects MMU_NOTIFIER before a suite does
 		options=(RUNTIME_TESTING_MENU=y TEST_HMM=y)

@@ -63,6 +63,7 @@ b4                          b4                      b4                      b4  
 py:yaml                     python3-yaml            python3-pyyaml          python-yaml              mail lint mutants bench selfcheck
 py:jsonschema               python3-jsonschema      python3-jsonschema      python-jsonschema        mail lint selfcheck
 py:pytest                   python3-pytest          python3-pytest          python-pytest            mail selfcheck
+py:xdist                    python3-pytest-xdist    python3-pytest-xdist    python-pytest-xdist      mail selfcheck
 py:ply                      python3-ply             python3-ply             python-ply               lint
 py:git                      python3-git             python3-GitPython       python-gitpython         lint
 codespell                   codespell               codespell               codespell                lint

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# Compiles the series with W=1 in the configurations of configs/matrix (all; --check: the rows of make check; ROWS=: those
-# that one of these globs names). A row with more messages than the base fails, and shows them.
+# Compiles the series with W=1 in the configurations of configs/matrix (all; --check: the rows of make check, and of them
+# only what the series touches; ROWS=: those that one of these globs names). A row with more messages than the base fails,
+# and shows them.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/build.sh"
@@ -27,6 +28,7 @@ row() {
 	local name=$1 arch=$2 tools=$3 what=$4
 	sparse=()
 	[ "$what" != touched ] || sparse=(C=2 'CHECK=sparse -D__typeof_unqual__=__typeof__')
+	[ $stage = matrix ] || what=touched
 	judge series "$out/$name" "$what" "$B/work/objects-$name" "$arch" "$tools" "${@:5}"
 }
 

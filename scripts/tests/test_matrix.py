@@ -52,8 +52,9 @@ def test_no_such_row(build, rows):
 
 
 def test_rows_of_check(build):
-    matrix(build, '--check').ok()
+    assert 'ok 1 objects' in matrix(build, '--check').ok().out
     assert list(results(build)) == ['one']
+    assert 'C=2' not in build.read('../bin/make.log')
     matrix(build, '--check', ROWS='arm').says_one_line('choose of one')
 
 

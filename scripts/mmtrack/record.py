@@ -164,13 +164,15 @@ def line_of(passed, failed, skipped):
 
 
 def remember(record):
-    """Adds a run to the history: {stage, started, seconds, verdict, settings, tests: {status: ["group name"]}}."""
+    """Adds a run to the history: {stage, started, seconds, verdict, settings, tests: {status: ["group name"]}}. Of each
+    stage it has the last WINDOW."""
     line = {name: record[name] for name in ('stage', 'started', 'seconds', 'verdict', 'settings')}
     line['tests'] = {}
     for test in record['tests']:
         line['tests'].setdefault(test['status'], []).append(f'{test["group"]} {test["name"]}')
-    with open(results('history.jsonl'), 'a', encoding='utf-8') as f:
-        f.write(json.dumps(line) + '\n')
+    runs = history() + [line]
+    old = [run for run in runs if run['stage'] == line['stage']][:-WINDOW]
+    write('history.jsonl', ''.join(json.dumps(run) + '\n' for run in runs if run not in old))
 
 
 def history():

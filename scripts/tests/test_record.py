@@ -373,6 +373,18 @@ def test_history_sentence():
     assert record.troubled([run('skip'), run('pass')]) == {}
 
 
+def test_history_has_the_last_runs_of_each_stage(tmp_path, monkeypatch):
+    monkeypatch.setenv('B', str(tmp_path))
+    (tmp_path / 'results').mkdir()
+    run = {'verdict': 'pass', 'settings': {}, 'seconds': 1, 'tests': []}
+    for n in range(record.WINDOW + 5):
+        for stage in ('one', 'two') if n < 3 else ('one',):
+            record.remember({**run, 'stage': stage, 'started': str(n)})
+    runs = [(of['stage'], of['started']) for of in record.history()]
+    assert [n for stage, n in runs if stage == 'one'] == [str(n) for n in range(5, record.WINDOW + 5)]
+    assert [n for stage, n in runs if stage == 'two'] == ['0', '1', '2']
+
+
 def test_report_from_the_records(checks):
     checks.mm('report').says_one_line('no record of any stage: make check')
     records_of(checks, 'good', 'flaky')

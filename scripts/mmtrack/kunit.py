@@ -137,7 +137,25 @@ def build(name, log, src=None, obj=None):
     ]
     if os.path.exists(log):
         os.remove(log)
-    return logged(kernel_env(command + args, '--make_options="CC=$cc" --make_options="HOSTCC=$hostcc"'), log, cwd=src)
+    image, stamp = os.path.join(obj, arch.image), os.path.join(obj, 'built')
+    if os.path.exists(stamp):
+        with open(stamp, encoding='utf-8') as f:
+            if f.read() == built_from(src, obj, image, arch, args):
+                return True
+        os.remove(stamp)
+    worked = logged(kernel_env(command + args, '--make_options="CC=$cc" --make_options="HOSTCC=$hostcc"'), log, cwd=src)
+    if worked:
+        with open(stamp, 'w', encoding='utf-8') as f:
+            f.write(built_from(src, obj, image, arch, args))
+    return worked
+
+
+def built_from(src, obj, image, arch, args):
+    """The sum of all that the kernel image in obj depends on, and of when it was made."""
+    files = [os.path.join(obj, '.config'), *(arg.partition('=')[2] for arg in args if '--kunitconfig=' in arg)]
+    made = os.path.exists(image) and os.stat(image).st_mtime_ns
+    parts = [record.git('rev-parse', 'HEAD^{tree}', at=src), record.changes(src), args, record.sum_of(src, files), made]
+    return record.sum_of_text(parts + [record.said_by(f'{arch.cross}gcc', '--version')])
 
 
 def kernel_env(command, args='CC="$cc" HOSTCC="$hostcc"', before=''):

@@ -2,9 +2,9 @@
 """After each patch, does what it touches compile? (PATCHES=12-20: only after these.)
 
 First all that the series touches is compiled at its end, by kbuild, with W=1 on x86_64. That leaves the command of each
-object, and only these are run after each patch: for the C files that it changes, and those of the series that mention
-what it changes in headers. A file with more messages than at the base fails. What a patch does to Kconfig and makefiles
-is for make bisect.
+object, and only these are run after each patch, with -fsyntax-only: for the C files that it changes, and those of the
+series that mention what it changes in headers. A file with more messages than at the base fails. What a patch does to
+Kconfig and makefiles, and what only the optimizer warns of, is for make bisect.
 """
 import concurrent.futures
 import functools
@@ -29,11 +29,9 @@ def git(*args, text=True):
     return subprocess.run(['git', '-C', kunit.tree(), *args], capture_output=True, text=text, check=True).stdout
 
 
-def bash(script, *args, **more):
-    lib = '. scripts/lib/common.sh; . scripts/lib/build.sh; '
-    return subprocess.run(
-        ['bash', '-euo', 'pipefail', '-c', lib + script, 'prefixes', *args], cwd=record.ROOT, check=False, **more
-    )
+def bash(script, *args):
+    command = ['bash', '-euo', 'pipefail', '-c', '. scripts/lib/common.sh; . scripts/lib/build.sh; ' + script]
+    return subprocess.run([*command, 'prefixes', *args], cwd=record.ROOT, check=False)
 
 
 def chosen(count):
@@ -60,8 +58,6 @@ class Tree:
     def __init__(self, src, obj):
         self.src, self.obj, self.at = src, obj, 'series'
         self.before = {}  # the messages at the base
-        said = bash('kernel_env; env -0', stdout=subprocess.PIPE, text=True)
-        self.env = dict(pair.split('=', 1) for pair in said.stdout.split('\0') if '=' in pair)
 
     def go(self, commit):
         """Makes its files those of the commit."""
@@ -88,14 +84,12 @@ class Tree:
         except FileNotFoundError:
             return None
         line = line.partition(' := ')[2].split(' ; ')[0].replace('$(pound)', '#').replace('$$', '$')
-        return re.sub(r' -o \S+', ' -o "$OUT"', re.sub(r'-Wp,-MMD,\S+', '"-Wp,-MMD,$OUT.d"', line))
+        return re.sub(r'^\S*ccache\S* | -Wp,-MMD,\S+| -c -o \S+', '', line) + ' -fsyntax-only'
 
     def compile(self, name, out):
         """The messages about the C file, which go to a log beside out, too."""
         os.makedirs(os.path.dirname(out), exist_ok=True)
-        done = subprocess.run(
-            self.command(name), cwd=self.obj, env={**self.env, 'OUT': out}, shell=True, capture_output=True, check=False
-        )
+        done = subprocess.run(self.command(name), cwd=self.obj, shell=True, capture_output=True, check=False)
         said = done.stderr.decode(errors='replace').replace(self.src + '/', '')
         with open(out + '.log', 'w', encoding='utf-8') as f:
             f.write(said)

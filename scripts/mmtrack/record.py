@@ -57,6 +57,10 @@ def sum_of(at, names):
     return total.hexdigest()
 
 
+def sum_of_text(parts):
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
 def changes(at):
     """The sum of what is not committed in a git tree, new files too; False if all is."""
     names = git('diff', '--name-only', '-z', '--no-renames', 'HEAD', at=at).split('\0')
@@ -120,7 +124,7 @@ def key(stage, of):
         of['host']['gcc'],
         of['host']['qemu'],
     ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return sum_of_text(parts)
 
 
 def read(stage):

@@ -37,7 +37,7 @@ def compile(name):
     where, file = os.path.split(os.path.join(obj, name))
     os.makedirs(where, exist_ok=True)
     with open(f'{where}/.{file}.cmd', 'w') as f:
-        f.write(f"savedcmd_{name} := fakecc -Wp,-MMD,{name}.d -DTWO='a;b' -o {name} {path} ; objtool {name}\n")
+        f.write(f"savedcmd_{name} := fakecc -Wp,-MMD,{name}.d -DTWO='a;b' -c -o {name} {path} ; objtool {name}\n")
     with open(os.path.join(obj, name), 'w') as f:
         f.writelines(line + '\n' for line in lines if line.startswith('CODE') or line.startswith('CALL') and 'NOSTDINC_FLAGS' not in env)
 
@@ -65,12 +65,11 @@ for goal in goals:
 sys.exit(rc)
 '''
 CC = r'''#!/bin/sh
-# what make prefixes runs again: -Wp,-MMD,OUT.d -DTWO -o OUT FILE
-[ "$1" = "-Wp,-MMD,$4.d" ] || exit 3
-: >"$4"
-echo "$5" >>"$(dirname "$0")/cc.log"
-sed -n "s#^WARNING \(.*\)#$5:1:1: warning: \1#p; s#^BROKEN \(.*\)#$5:1:1: error: \1#p" "$5" >&2
-! grep -q ^BROKEN "$5"
+# what make prefixes runs again: -DTWO=a;b FILE -fsyntax-only
+[ "$1 $3" = '-DTWO=a;b -fsyntax-only' ] || exit 3
+echo "$2" >>"$(dirname "$0")/cc.log"
+sed -n "s#^WARNING \(.*\)#$2:1:1: warning: \1#p; s#^BROKEN \(.*\)#$2:1:1: error: \1#p" "$2" >&2
+! grep -q ^BROKEN "$2"
 '''
 OBJDUMP = r'''#!/bin/sh
 for name; do

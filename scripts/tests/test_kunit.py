@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The verdict of the KUnit stages, on consoles that are made up."""
+import subprocess
+
 import pytest
 
 from mmtrack import kunit
@@ -203,3 +205,46 @@ def test_objects_without_kcsan(tmp_path):
 
 def test_write_wants_all_tests(bench, monkeypatch):
     bench.mm('kunit', '--write', TESTS='suite.a').says_one_line('make kunit without TESTS=')
+
+
+@pytest.fixture
+def kernel(tmp_path, monkeypatch):
+    """(a tree, where it is built, how often it was): every build makes an image and a configuration."""
+    src, obj, builds = tmp_path / 'linux', tmp_path / 'um', []
+    src.mkdir()
+    (src / 'one.c').write_text('code')
+    for args in ('init -q', 'add -A', '-c user.name=A -c user.email=a@b -c commit.gpgsign=false commit -q -m one'):
+        subprocess.run(['git', *args.split()], cwd=src, check=True)
+
+    def make(*_, **__):
+        obj.mkdir(exist_ok=True)
+        builds.append((obj / 'linux').write_text('image'))
+        (obj / '.config').write_text('CONFIG_KUNIT=y\n')
+        return not (src / 'broken').exists()
+
+    monkeypatch.setattr(kunit, 'logged', make)
+    return src, obj, builds
+
+
+def built(kernel, times):
+    src, obj, builds = kernel
+    del builds[:]
+    kunit.build('um', str(obj) + '.log', src=str(src), obj=str(obj))
+    return len(builds) == times
+
+
+def test_what_is_built_is_not_built_again(kernel):
+    assert built(kernel, 1)
+    assert built(kernel, 0)
+
+
+@pytest.mark.parametrize('what', ['linux/one.c', 'linux/new.c', 'um/.config', 'um/linux'])
+def test_it_is_built_again_when_something_changed(kernel, what):
+    assert built(kernel, 1)
+    (kernel[0].parent / what).write_text('changed')
+    assert built(kernel, 1) and built(kernel, 0)
+
+
+def test_it_is_built_again_when_it_failed(kernel):
+    (kernel[0] / 'broken').touch()
+    assert built(kernel, 1) and built(kernel, 1)

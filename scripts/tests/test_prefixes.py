@@ -27,7 +27,13 @@ def four(build):
 def test_a_message(four):
     result = run(four).says('mm/b.c: 1 messages, 0 before')
     verdicts = {name: of[0] for name, of in results(four).items()}
-    assert verdicts == {WHOLE: 'pass', 'mm: good': 'pass', 'mm: warns': 'fail', 'mm: warns no more': 'pass', 'doc': 'pass'}
+    assert verdicts == {
+        WHOLE: 'pass',
+        'mm: good': 'pass',
+        'mm: warns': 'fail',
+        'mm: warns no more': 'pass',
+        'doc': 'pass',
+    }
     assert '1 of 5 prefixes are not good' in result.out
 
 

@@ -6,6 +6,7 @@
 #   ARCHES="um x86_64 i386 x86_64-debug"  what make kunit runs (default: um x86_64)
 #   TESTS=suite.test  PROGRAMS="uffd*"  ROWS="no-*"  PATCHES=12-20  MUTANTS="ex-*"  CASES=bench_dirty
 #                  only these: KUnit tests, mm selftests, rows of the matrix, patches, mutations, benchmarks
+#   TOPIC=name     a topic of patches/series: mbox, b4 and topics-check take this one; NEEDS=1: and the patches of those it needs
 #   J=n            jobs at once (default: one a CPU); TIMEOUT=s; ACCEL=kvm instead of tcg
 #   MINUTES=n      how long make stress runs (default 1)
 #   SIDE=base      make selftests of what the series stands on; DEBUG=1 with KASAN, lockdep and the like
@@ -14,9 +15,9 @@
 
 default_base := $(shell awk '!/^\#/ && NF { print $$1; exit }' configs/bases)
 B ?= build$(if $(filter-out $(default_base),$(BASE)),/$(BASE))
-STAGES ?= lint selfcheck mail-test kunit kunit-debug stress selftests planted prefixes matrix-check no-notifier
-full := $(filter-out matrix-check,$(STAGES)) kunit-kcsan bisect matrix mutants coverage
-export B BASE BASE_COMMIT LINUX ARCHES TESTS PROGRAMS ROWS PATCHES MUTANTS CASES TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES J DEPS WRITE
+STAGES ?= lint selfcheck mail-test kunit kunit-debug stress selftests planted prefixes topics-check tools-tests
+full := $(STAGES) topics-check-full matrix no-notifier kunit-kcsan bisect mutants coverage
+export B BASE BASE_COMMIT LINUX ARCHES TESTS PROGRAMS ROWS PATCHES MUTANTS CASES TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES J DEPS WRITE TOPIC NEEDS
 export PYTHONPATH := scripts
 export PYTHONDONTWRITEBYTECODE := 1
 $(if $(FILTER),$(error FILTER= has become TESTS=, PROGRAMS=, ROWS=, PATCHES=, MUTANTS= or CASES=: see make help))
@@ -34,7 +35,7 @@ endef
 # they share the tree and the builds, and use all CPUs themselves
 .NOTPARALLEL:
 .PHONY: kunit kunit-debug kunit-kcsan stress selftests planted shell gdb tree refresh range-diff rebase mbox b4 mail-test lint no-notifier \
-	matrix matrix-check prefixes bisect mutants coverage bench check check-full report selfcheck deps clean distclean help
+	matrix matrix-check prefixes topics topics-check topics-check-full tools-tests bisect mutants coverage bench check check-full report selfcheck deps clean distclean help
 
 kunit: ## build and run the KUnit suites on every one of ARCHES, table at the end (the default)
 	$(call stage,tree $(foreach arch,$(or $(ARCHES),um x86_64),$(firstword $(subst -, ,$(arch)))),$(mm) kunit)
@@ -68,7 +69,7 @@ tree: ## make build/linux: the base, and the patches on its branch "series"
 	@scripts/deps.sh tree
 	@scripts/tree.sh
 
-refresh: ## write the branch "series" back to patches/ (FORCE=1: over changes in patches/)
+refresh: ## write the branch "series" back to patches/ (FORCE=1: over changes in patches/; TOPIC=: a new patch is of that)
 	@scripts/refresh.sh
 
 range-diff: ## show what the branch "series" changes against the committed patches
@@ -78,11 +79,11 @@ rebase: ## try the series on another base (BASE=, or LINUX= and BASE_COMMIT=): w
 	@scripts/deps.sh tree
 	@scripts/rebase.sh
 
-mbox: ## write the series as mails to build/series.mbox, for git am --empty=drop, b4 am -m and b4 shazam -m
+mbox: ## write the series, or TOPIC=, as mails to build/series.mbox or build/TOPIC.mbox, for git am --empty=drop, b4 am -m and b4 shazam -m
 	@scripts/deps.sh mail
 	@$(mm) mail mbox
 
-b4: ## make a branch of b4 prep with the series in LINUX=, your tree (on BASE_COMMIT=, else v7.3); sends nothing
+b4: ## make a branch of b4 prep with the series, or TOPIC=, in LINUX=, your tree (on BASE_COMMIT=, else v7.3); sends nothing
 	@scripts/deps.sh mail
 	@scripts/b4-branch.sh
 
@@ -98,7 +99,19 @@ no-notifier: ## without CONFIG_MMU_NOTIFIER, do the calls leave an instruction b
 prefixes: ## compile what each patch touches after it, on x86_64
 	$(call stage,tree x86_64,$(mm) prefixes)
 
-bisect: ## the same on x86_64 and UML, with sparse, and with KUnit passing after every patch
+topics: ## the topics of patches/series: patches, lines, and what each needs
+	@$(mm) topics
+
+topics-check: ## each topic, on the base and what it needs: git am takes it, and what it touches compiles on x86_64
+	$(call stage,tree x86_64,$(mm) prefixes --topics)
+
+topics-check-full: ## the same by kbuild on x86_64, arm64 and UML, and the suites of each topic pass on x86_64
+	$(call stage,tree um x86_64 matrix-check,scripts/topics.sh)
+
+tools-tests: ## build and run tools/testing/vma and radix-tree, which test code of mm/ and lib/ in user space
+	$(call stage,tree tools,scripts/tools-tests.sh)
+
+bisect: ## compile all that the series touches after every patch, on x86_64 and UML, with sparse, and run KUnit
 	$(call stage,tree um x86_64 lint,scripts/bisect.sh)
 
 matrix: ## compile what the series touches in all configurations of configs/matrix, and count warnings
@@ -120,12 +133,12 @@ selfcheck: ## test the scripts themselves, on small fakes
 	@scripts/deps.sh selfcheck
 	@$(mm) stage $@ -- $(pytest) scripts/tests --ignore=scripts/tests/test_mail.py
 
-check: ## lint, selfcheck, mail-test, kunit, kunit-debug, stress, selftests, planted, prefixes, matrix-check, no-notifier (or STAGES=); repeats nothing that passed
+check: ## lint, selfcheck, mail-test, kunit, kunit-debug, stress, selftests, planted, prefixes, topics-check, tools-tests (or STAGES=); repeats nothing that passed
 	@scripts/deps.sh
 	@scripts/tree.sh
 	@$(mm) check $(STAGES)
 
-check-full: ## everything there is: also kunit-kcsan, bisect, the whole matrix, mutants, coverage
+check-full: ## everything there is: also topics-check-full, kunit-kcsan, bisect, the whole matrix, mutants, coverage
 	@$(MAKE) --no-print-directory check STAGES="$(full)"
 
 report: ## build/results/index.html, junit.xml and the table from the records that there are
@@ -141,4 +154,4 @@ distclean: ## remove the tree too, unless it holds work that is not in patches/ 
 	@scripts/clean.sh --all
 
 help: ## this list
-	@awk -F':.*## ' '/^#   / { print substr($$0, 3) } /^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F':.*## ' '/^#   / { print substr($$0, 3) } /^[a-z0-9-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile

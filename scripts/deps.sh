@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 [ "${DEPS:-}" != no ] || exit 0
-[ $# != 0 ] || set -- tree um x86_64 i386 selftests lint mail matrix-check selfcheck
+[ $# != 0 ] || set -- tree um x86_64 i386 selftests lint mail matrix-check selfcheck tools
 if command -v apt-get >/dev/null; then
 	install='apt-get install' column=2
 elif command -v dnf >/dev/null; then
@@ -79,6 +79,7 @@ arm-linux-gnueabihf-gcc     gcc-arm-linux-gnueabihf -                       -   
 clang-19                    clang-19                clang19                 clang19                  matrix
 llvm-ar-19                  llvm-19                 llvm19                  llvm19                   matrix
 ld.lld-19                   lld-19                  lld19                   -                        matrix
+/usr/include/urcu.h         liburcu-dev             userspace-rcu-devel     liburcu                  tools
 busybox                     busybox-static          busybox                 busybox                  selftests coverage
 py:matplotlib               python3-matplotlib      python3-matplotlib      python-matplotlib        bench
 END

@@ -44,7 +44,7 @@ python() {
 
 series() {
 	local there
-	there=$(cd "$patches" 2>/dev/null && find . -name '*.patch' -printf '%f\n' | sort) || there=
+	there=$(cd "$patches" 2>/dev/null && find . -maxdepth 1 -name '*.patch' -printf '%f\n' | sort) || there=
 	diff -u --label patches/series --label "the files in patches/" <(series_names "$patches" | sort) <([ -z "$there" ] || echo "$there")
 	if [ "$(series_sums "$patches")" != "$(recorded_sums)" ] || [ "$(git -C "$tree" rev-parse series)" != "$(recorded_head)" ]; then
 		echo "patches/ is not what the branch series of $tree holds"
@@ -132,16 +132,21 @@ kunit_tool() {
 	[ ! -f tools/testing/kunit/kunit_tool_test.py ] || /usr/bin/python3 tools/testing/kunit/kunit_tool_test.py
 }
 
-# Its schema, and that it has the lists that get_maintainer.pl names.
+# Its schema, and that it has the lists that get_maintainer.pl names, of the series and of each topic.
 b4_yaml() {
-	local names
+	local names of rc=0
 	export PYTHONPATH=$root/scripts
 	/usr/bin/python3 -m mmtrack mail check
-	mapfile -t names < <(series_names "$patches")
-	[ -f "$tree/scripts/get_maintainer.pl" ] && [ ${#names[@]} != 0 ] || return 0
-	diff -u --label b4.yaml --label get_maintainer.pl <(/usr/bin/python3 -m mmtrack mail lists | sort -u) \
-		<(cd "$tree" && printf '%s\0' "${names[@]/#/$patches/}" | xargs -0 -n 12 -P "${J:-$(nproc)}" \
-			perl scripts/get_maintainer.pl --nom --nor --nofixes --nogit --nogit-fallback --norolestats | sort -u)
+	[ -f "$tree/scripts/get_maintainer.pl" ] || return 0
+	while read -r of; do
+		export TOPIC=${of#all}
+		mapfile -t names < <(/usr/bin/python3 -m mmtrack mail patches | awk NF)
+		[ ${#names[@]} != 0 ] || continue
+		diff -u --label "b4.yaml${TOPIC:+, $TOPIC}" --label get_maintainer.pl <(/usr/bin/python3 -m mmtrack mail lists | sort -u) \
+			<(cd "$tree" && printf '%s\0' "${names[@]/#/$patches/}" | xargs -0 -n 12 -P "${J:-$(nproc)}" \
+				perl scripts/get_maintainer.pl --nom --nor --nofixes --nogit --nogit-fallback --norolestats | sort -u) || rc=1
+	done < <(echo all && /usr/bin/python3 -m mmtrack topics names)
+	return $rc
 }
 
 if [ "${1:-}" = --step ]; then

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # Writes the commits base..series of $B/linux to patches/, the same commits always to the same bytes; only files whose
-# content changes are touched. A commit of which git am would make another message is refused.
+# content changes are touched. A commit of which git am would make another message is refused. A new one is of the topic of its
+# neighbours in patches/series, or of TOPIC=.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -52,7 +53,8 @@ while read -r commit; do
 	[ "$(of_commit %at)" -lt 4102444800 ] || sed -i "0,/^Date: .*/s//Date: @$(of_commit %ad)/" "$file"
 	echo "${file##*/}" >>"$B/series.tmp"
 done < <(git -C "$tree" rev-list --reverse base..series)
-mv "$B/series.tmp" "$new/series"
+mapfile -t files <"$B/series.tmp"
+PYTHONPATH=$root/scripts /usr/bin/python3 -m mmtrack topics place "${files[@]}" >"$new/series"
 
 # Somebody else's changes of patches/ are not overwritten.
 if [ "${FORCE:-0}" != 1 ] && [ "$(series_sums "$patches")" != "$(recorded_sums)" ] &&
@@ -60,7 +62,7 @@ if [ "${FORCE:-0}" != 1 ] && [ "$(series_sums "$patches")" != "$(recorded_sums)"
 	die "patches/ has changed since make tree: look with git diff; FORCE=1 overwrites it with the branch"
 fi
 
-paste -d' ' <(series_sums "$new") <(git -C "$tree" rev-list --reverse base..series) "$new/series" >"$state.refresh"
+paste -d' ' <(series_sums "$new") <(git -C "$tree" rev-list --reverse base..series) "$B/series.tmp" >"$state.refresh"
 written=0 removed=0
 mapfile -t before < <(series_names "$patches")
 for file in "$new"/*; do
@@ -76,5 +78,5 @@ for name in "${before[@]}"; do
 	fi
 done
 mv "$state.refresh" "$state"
-rm -rf "$new" "$B/message.tmp"
-echo "patches/: $(wc -l <"$patches/series") patches on $(git -C "$tree" log -1 --format=%s base), $written files written, $removed removed"
+rm -rf "$new" "$B/message.tmp" "$B/series.tmp"
+echo "patches/: $n patches on $(git -C "$tree" log -1 --format=%s base), $written files written, $removed removed"

@@ -206,6 +206,18 @@ touched() {
 	git -C "$tree" diff --no-renames --diff-filter=d --name-only base series -- '*.c' ':!drivers/gpu/drm/nouveau' | objects_of
 }
 
+# affected FROM TO: of what is touched, what differs between these commits or mentions a word of what does in headers
+affected() {
+	local words changed
+	changed=$(git -C "$tree" diff --name-only "$1" "$2")
+	words=$(git -C "$tree" diff "$1" "$2" -- '*.h' | sed -n 's/^[-+]//p' | grep -oE '[A-Za-z0-9]+_[A-Za-z0-9_]+' | sort -u) || words=
+	touched | while read -r object; do
+		if grep -qxF "${object%o}c" <<<"$changed" || { [ -n "$words" ] && grep -qwFf - "$src/${object%o}c" <<<"$words"; }; then
+			echo "$object"
+		fi
+	done
+}
+
 # try N M GROUP NAME COMMAND...: a step that is a test of the record: a shell of its own, in which set -e holds. What it said
 # is in $out/NAME.out, shown if it failed, and its last line if not. Counts in failed.
 failed=()

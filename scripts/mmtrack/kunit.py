@@ -105,13 +105,34 @@ def blind(obj, objects):
     return dark, len(built) - len(dark)
 
 
+def symbols(commit, at):
+    return set(record.git('grep', '-hoE', '^(menu)?config [A-Z0-9_]+', commit, '--', '*Kconfig*', at=at).split())
+
+
+def without(path, options):
+    """A kunitconfig without these options; the same one, if it has none of them."""
+    with open(path, encoding='utf-8') as f:
+        lines = f.readlines()
+    kept = [line for line in lines if not options.intersection(re.findall('CONFIG_([A-Z0-9_]+)', line))]
+    if kept == lines:
+        return path
+    path = os.path.join(record.build(), os.path.relpath(path, ROOT))
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'w', encoding='utf-8') as f:
+        f.writelines(kept)
+    return path
+
+
 def configs(name, src):
-    """What kunit.py gets for a name of ARCHES: the suites of the tree, then ours."""
+    """What kunit.py gets for a name of ARCHES: the suites of the tree, then ours, without what src is too early for."""
     arch, _, more = name.partition('-')
     paths = [os.path.join(ROOT, 'kunit', f'{arch}.kunitconfig')]
     paths += [os.path.join(ROOT, 'kunit', f'{more}.config')] if more else []
     if not all(map(os.path.exists, paths)) or arch not in guest.ARCHES:
         sys.exit(f'error: ARCHES: no {name} in kunit/: choose of um, x86_64, i386, x86_64-debug, -kcsan, -gcov, -gdb')
+    if record.git('rev-parse', 'HEAD^0', at=src) != record.git('rev-parse', 'series^0', at=src):
+        later = symbols('series', src) - symbols('HEAD', src)
+        paths = [without(path, later) for path in paths]
     if os.path.exists(os.path.join(src, 'mm/tests/.kunitconfig')):
         paths.insert(0, 'mm/tests')
     return [f'--kunitconfig={path}' for path in paths]

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is mailed, from b4.yaml, patches/cover-letter.txt and patches/*.patch. Nothing is sent.
+"""What is mailed, from b4.yaml, patches/cover-letter.txt and patches/*.patch. Nothing is sent. With TOPIC= it is one topic of
+patches/series, with patches/cover-TOPIC.txt, and with NEEDS=1 the patches of those it needs before its own.
 
 mail check        is b4.yaml right?
 mail lists        the lists of b4.yaml, one a line
 mail get KEY      one of its values
+mail patches      what is mailed of patches/, one a line
+mail below        what that has to stand on, besides the base
 mail cover        the message of the commit that b4 prep keeps a cover letter in
-mail mbox [FILE]  the series as a numbered, threaded mbox (build/series.mbox); the same patches give the same bytes"""
+mail mbox [FILE]  the series as a numbered, threaded mbox (build/series.mbox, build/TOPIC.mbox); the same patches give the same bytes"""
 import email
 import email.header
 import email.utils
@@ -18,10 +21,11 @@ import sys
 import jsonschema
 import yaml
 
-from mmtrack import record
+from mmtrack import record, topics
 
 ROOT = record.ROOT
 TEXT = {'type': 'string', 'minLength': 1}
+TOPIC, NEEDS = os.environ.get('TOPIC'), os.environ.get('NEEDS') == '1'
 
 
 def like(pattern):
@@ -38,7 +42,7 @@ def closed(optional, **properties):
 
 
 SCHEMA = closed(
-    [],
+    ['topics'],
     **{'name': like('^[a-z0-9-]+$'), 'change-id': like(r'^\d{8}-[a-z0-9-]+-[0-9a-f]{12}$')},
     revision={'type': 'integer', 'minimum': 1},
     prefixes=some(TEXT),
@@ -47,6 +51,10 @@ SCHEMA = closed(
     prerequisites=some(like('^(patch-id|change-id|message-id): [^ ]+$')),
     to=some(like('^[^@ ]+@[^@ ]+$'), minItems=1),
     cc=some(like('^[^@ ]+@[^@ ]+$')),
+    topics={
+        'type': 'object',
+        'additionalProperties': closed(['to'], subject=TEXT, to=some(TEXT), cc=some(like('^[^@ ]+@[^@ ]+$'))),
+    },
 )
 LAST_DATE = 'Thu, 31 Dec 2099 23:59:59 +0000'  # that git am reads
 
@@ -66,7 +74,27 @@ def load():
     for error in jsonschema.Draft7Validator(SCHEMA).iter_errors(b4):
         where = '.'.join(str(p) for p in error.path)
         fail(f'b4.yaml: {where + ": " if where else ""}{error.message}; mend it there')
-    return b4
+    return of_topic(b4) if TOPIC else b4
+
+
+def of_topic(b4):
+    """b4.yaml for one topic: what it needs is a prerequisite, unless it is mailed too."""
+    topics.named(TOPIC)
+    if TOPIC not in b4.get('topics', {}):
+        fail(f'b4.yaml: topics has no {TOPIC}: give it a subject and its lists')
+    date, name, last = re.match(r'(\d+)-(.*)-([0-9a-f]+)', b4['change-id']).groups()
+    ids = {topic.name: f'{date}-{name}-{topic.name}-{last}' for topic in topics.read()[1]}
+    needs = [f'change-id: {ids[topic.name]}:v{b4["revision"]}' for topic in topics.needed(TOPIC) if not NEEDS]
+    own = {'name': f'{b4["name"]}-{TOPIC}', 'change-id': ids[TOPIC], 'prerequisites': b4['prerequisites'] + needs}
+    return {**b4, **own, **b4['topics'][TOPIC]}
+
+
+def patches():
+    """(what is mailed, what that stands on)"""
+    if not TOPIC:
+        return [name for topic in topics.read()[1] for name in topic.own], []
+    both, own = topics.patches(TOPIC), topics.named(TOPIC).own
+    return (both, []) if NEEDS else (own, both[: -len(own)])
 
 
 def read(name, mend):
@@ -78,7 +106,8 @@ def read(name, mend):
 
 
 def cover_letter():
-    return read('cover-letter.txt', 'git checkout patches/cover-letter.txt').rstrip()
+    name = f'cover-{TOPIC or "letter"}.txt'
+    return read(name, f'git checkout patches/{name}').rstrip()
 
 
 def prep_cover(b4):
@@ -141,12 +170,11 @@ def encoded(text):
 
 
 def mbox(b4, out):
-    names = [line.strip() for line in read('series', 'make refresh').splitlines() if line.strip() and line[0] != '#']
-    if not names:
-        fail('patches/series is empty: make refresh')
-    patches = [read_patch(name) for name in names]
+    read('series', 'make refresh')
+    names = patches()[0] or fail('patches/series is empty: make refresh')
+    letters = [read_patch(name) for name in names]
     base = base_commit(b4)
-    host = re.search('@([^>]+)', patches[0]['from'])[1]
+    host = re.search('@([^>]+)', letters[0]['from'])[1]
     # v2 is of no use to a first posting
     tag = ' '.join(['PATCH', *b4['prefixes'], *([f'v{b4["revision"]}'] if b4['revision'] > 1 else [])])
     width = len(str(len(names)))
@@ -176,12 +204,12 @@ def mbox(b4, out):
         *([f'base-commit: {base}'] if base else []),
         *(f'prerequisite-{p}' for p in b4['prerequisites']),
     ]
-    list_of = '\n'.join(f'{i:{width}} {patch["subject"]}' for i, patch in enumerate(patches, 1))
+    list_of = '\n'.join(f'{i:{width}} {patch["subject"]}' for i, patch in enumerate(letters, 1))
     # no line of dashes: what follows one is a patch to git am
     body = '\n'.join(['', cover_letter(), '', list_of, '', stat, *notes, ''])
-    cover = {'from': patches[0]['from'], 'date': patches[-1]['date'], 'subject': b4['subject'], 'body': body}
+    cover = {'from': letters[0]['from'], 'date': letters[-1]['date'], 'subject': b4['subject'], 'body': body}
     with open(out, 'w', encoding='utf-8', newline='') as f:
-        f.write('\n'.join(letter(i, patch) for i, patch in enumerate([cover, *patches])))
+        f.write('\n'.join(letter(i, patch) for i, patch in enumerate([cover, *letters])))
     print(f'{out}: a cover letter and {len(names)} patches; nothing was sent')
     if not base:
         print(
@@ -195,6 +223,8 @@ def main(argv):
         print('\n'.join(b4['to'] + b4['cc']))
     elif argv[:1] == ['get']:
         print(b4[argv[1]] if argv[1] in b4 else b4['base'][argv[1]])
+    elif argv in (['patches'], ['below']):
+        print(*patches()[argv == ['below']], sep='\n')
     elif argv == ['cover']:
         print(prep_cover(b4))
     elif argv[:1] == ['mbox']:
@@ -202,7 +232,7 @@ def main(argv):
             make_build = ['bash', '-c', '. scripts/lib/common.sh; make_build']
             if subprocess.run(make_build, cwd=ROOT, check=False).returncode:
                 return 1
-        mbox(b4, argv[1] if argv[1:] else os.path.join(record.build(), 'series.mbox'))
+        mbox(b4, argv[1] if argv[1:] else os.path.join(record.build(), f'{TOPIC or "series"}.mbox'))
     elif argv != ['check']:
         fail(f'usage: {__doc__}')
     return 0

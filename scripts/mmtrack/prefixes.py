@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""After each patch, does what it touches compile? (PATCHES=12-20: only after these.)
+"""After each patch, does what it touches compile? (PATCHES=12-20: only after these.) --topics: does each topic of
+patches/series apply to the base and what it needs, and does what it touches compile there? (TOPIC=: only that one.)
 
 First all that the series touches is compiled at its end, by kbuild, with W=1 on x86_64. That leaves the command of each
-object, and only these are run after each patch, with -fsyntax-only: for the C files that it changes, and those of the
-series that mention what it changes in headers. A file with more messages than at the base fails. What a patch does to
+object, and only these are run from then on, with -fsyntax-only: for the C files that change, and those of the series that
+mention what changes in headers. A file with more messages than at the base fails. What a patch does to
 Kconfig and makefiles, and what only the optimizer warns of, is for make bisect.
 """
 import concurrent.futures
@@ -15,10 +16,10 @@ import subprocess
 import sys
 import tarfile
 
-from mmtrack import guest, kunit, record
+from mmtrack import guest, kunit, record, topics
 
 # so that nothing is compiled again that make matrix has compiled
-HEAD = '''need_tree; need_commits; out=$1; try 1 "$2" prefixes "the whole series" \
+HEAD = '''out=$1; try 1 "$2" "$3" "the whole series" \
 judge series "$out/series" touched "$B/work/objects-x86_64" x86_64 gcc kunit RUNTIME_TESTING_MENU=y TEST_HMM=y
 [ ${#failed[@]} = 0 ]'''
 BROKEN = ': does not compile'
@@ -103,10 +104,11 @@ class Tree:
             return dict(zip(names, pool.map(self.compile, names, outs)))
 
 
-def prefix(tree, commit, files, out):
-    """What is wrong after the patch, as texts, and how many files it affects. files: the C files of the series."""
-    changed = git('diff', '--name-only', f'{commit}^', commit).splitlines()
-    words = declared(git('diff', '-U0', f'{commit}^', commit, '--', '*.h'))
+def judge(tree, before, commit, files, out):
+    """What is wrong at the commit, as texts, and how many of the files what changed before it affects."""
+    tree.go(commit)
+    changed = git('diff', '--name-only', before, commit).splitlines()
+    words = declared(git('diff', '-U0', before, commit, '--', '*.h'))
     there = [name for name in files if os.path.exists(os.path.join(tree.src, name)) and tree.command(name)]
     names = [name for name in there if name in changed or words and tree.mentions(name, words)]
     said = {name: found for name, found in tree.messages(names, out).items() if found}
@@ -124,29 +126,47 @@ def prefix(tree, commit, files, out):
     return wrong, len(names)
 
 
-def main(_):
-    out, work = os.environ.get('MMTRACK_OUT') or record.results('prefixes'), os.path.join(record.build(), 'work')
-    os.makedirs(out, exist_ok=True)
-    if bash('need_tree; need_commits').returncode:
-        return 1
+def patches():
+    """(number, subject, the commit before, the commit) of each patch that was asked for"""
     commits = git('rev-list', '--reverse', 'base..series').split()
     if not commits:
         sys.exit('error: the series is empty: nothing to check')
-    numbers = chosen(len(commits))
-    failed = bash(HEAD, out, str(len(numbers) + 1)).returncode
+    found = []
+    for n in chosen(len(commits)):
+        commit = commits[n - 1]
+        found.append((n, git('log', '-1', '--format=%s', commit).strip(), f'{commit}^', commit))
+    return found
+
+
+def topics_():
+    """(name, name, the base, its commit) of each topic that was asked for; (name, name, why not, '') if it does not apply"""
+    found = []
+    for name in [os.environ['TOPIC']] if os.environ.get('TOPIC') else topics.names():
+        topics.named(name)
+        done = subprocess.run(['scripts/topics.sh', '--commit', name], cwd=record.ROOT, capture_output=True, text=True)
+        said = (done.stdout + done.stderr).strip().splitlines()
+        found.append((name, name, said[0], '') if done.returncode else (name, name, 'base', said[-1]))
+    return found
+
+
+def main(argv):
+    stage = 'topics-check' if argv == ['--topics'] else 'prefixes'
+    out, work = os.environ.get('MMTRACK_OUT') or record.results(stage), os.path.join(record.build(), 'work')
+    os.makedirs(out, exist_ok=True)
+    if bash('need_tree; need_commits').returncode:
+        return 1
+    what = topics_() if argv else patches()
+    failed = bash(HEAD, out, str(len(what) + 1), stage).returncode
     tree = Tree(os.path.join(work, 'linux'), os.path.join(work, 'objects-x86_64'))
     bash('worktree "$B/work/linux" series').check_returncode()
     files = git('diff', '--no-renames', '--name-only', 'base', 'series', '--', '*.c').splitlines()
-    for step, n in enumerate(numbers, 2):
-        commit = commits[n - 1]
-        subject = git('log', '-1', '--format=%s', commit).strip()
-        with guest.step(step, len(numbers) + 1, subject):
-            tree.go(commit)
-            wrong, count = prefix(tree, commit, files, f'{out}/{n}')
+    for step, (n, name, before, commit) in enumerate(what, 2):
+        with guest.step(step, len(what) + 1, name):
+            wrong, count = judge(tree, before, commit, files, f'{out}/{n}') if commit else ([before], 0)
             print('FAILED' if wrong else f'ok {count} files', end=' ')
         print(*wrong, sep='\n', end='\n' if wrong else '')
-        record.result('test', 'prefixes', subject, 'fail' if wrong else 'pass', '', wrong[0] if wrong else '')
+        record.result('test', stage, name, 'fail' if wrong else 'pass', '', wrong[0] if wrong else '')
         failed += bool(wrong)
     if failed:
-        print(f'error: {failed} of {len(numbers) + 1} prefixes are not good: see {out}', file=sys.stderr)
+        print(f'error: {failed} of {len(what) + 1} {stage.partition("-")[0]} are not good: see {out}', file=sys.stderr)
     return int(bool(failed))

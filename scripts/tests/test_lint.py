@@ -123,6 +123,11 @@ def test_series_a_file_that_is_not_listed(tree):
     lint(tree, 'series').says('0009-stray.patch').says('make refresh')
 
 
+def test_series_a_patch_for_another_kernel(tree):
+    tree.write(tree.read('patches/0001-one-first.patch'), 'patches/stable-6.12/0001-one-first.patch')
+    lint(tree, 'series').ok()
+
+
 def test_series_a_listed_file_that_is_gone(tree):
     os.remove(tree.path('patches/0002-new-a-file.patch'))
     lint(tree, 'series').says('0002-new-a-file.patch')

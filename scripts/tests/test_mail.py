@@ -70,7 +70,7 @@ def posted(request):
 
 
 def count_of(bench):
-    return len(bench.read('patches/series').split())
+    return len(re.findall('^[^#]', bench.read('patches/series'), re.M))
 
 
 def clone(bench, name):
@@ -327,6 +327,65 @@ def test_message_that_git_am_would_cut(small, bad):
     small.edit('^---$', f'before\n\n{bad}\nafter\n---', 'patches/0002-new-a-file.patch')
     small.mm('mail', 'mbox', small.mbox).says_one_line('0002-new-a-file.patch: git am would end the commit message at')
     assert not os.path.exists(small.mbox)
+
+
+# Topics
+
+TOPICS = ['new: a file', 'two: third, Ünïcode in it']
+
+
+@pytest.fixture
+def topic(small):
+    """b, of the last two patches, and a, of the first one, which b needs."""
+    first, *rest = small.read('patches/series').split()
+    small.write(f'# topic: a\n{first}\n# topic: b needs: a\n' + '\n'.join(rest) + '\n', 'patches/series')
+    small.write('What b is for.\n', 'patches/cover-b.txt')
+    small.edit('^topics:\n(.*\n)*', 'topics:\n  b: {subject: "two: b", cc: [b@example.org]}\n', 'b4.yaml')
+    small.env['TOPIC'] = 'b'
+    return small
+
+
+def test_topic(topic):
+    """On what it needs it applies, without that it does not."""
+    topic.mm('mail', 'mbox').ok()
+    text = topic.read('build/b.mbox')
+    assert re.findall(r'^Subject: (\[PATCH \d/\d\]) ', text, re.M) == ['[PATCH 0/2]', '[PATCH 1/2]', '[PATCH 2/2]']
+    assert 'What b is for.' in text and 'b@example.org' in text and 'What it is for.' not in text
+    assert re.search(r'^prerequisite-change-id: \d+-mm-track-a-[0-9a-f]{12}:v1$', text, re.M)
+    at = clone(topic, 'am')
+    topic.git('checkout', '-q', '-B', 'work', 'series~2', at=at)
+    in_clone(topic, at, 'git', 'am', '-q', '--empty=drop', topic.path('build/b.mbox')).ok()
+    assert_same(topic, at)
+
+
+def test_topic_with_its_needs(topic):
+    topic.mm('mail', 'mbox', topic.mbox, NEEDS=1).ok()
+    assert 'prerequisite' not in topic.read(topic.mbox)
+    at = clone(topic, 'am')
+    in_clone(topic, at, 'git', 'am', '-q', '--empty=drop', topic.mbox).ok()
+    assert_same(topic, at)
+
+
+def test_b4_branch_of_a_topic(topic):
+    at = clone(topic, 'prep')
+    topic.run('scripts/b4-branch.sh', LINUX=at).ok()
+    subjects = topic.git('log', '--reverse', '--format=%s', 'base..b4/mm-track-b', at=at).splitlines()
+    assert subjects == ['one: first', 'two: b', *TOPICS]
+
+
+@pytest.mark.parametrize(
+    'name, said', [('x', 'TOPIC=x: choose of a b'), ('a', 'topics has no a'), ('b', 'git checkout patches/cover-b.txt')]
+)
+def test_topic_that_cannot_be_mailed(topic, name, said):
+    os.remove(topic.path('patches/cover-b.txt'))
+    topic.mm('mail', 'mbox', topic.mbox, TOPIC=name).says_one_line(said)
+
+
+def test_every_topic_of_the_series_can_be_mailed(real):
+    for name in real.mm('topics', 'names').ok().out.split():
+        real.mm('mail', 'mbox', real.path(f'{name}.mbox'), TOPIC=name, NEEDS=1).ok()
+        at = clone(real, name)
+        in_clone(real, at, 'git', 'am', '-q', '--empty=drop', real.path(f'{name}.mbox')).ok()
 
 
 # b4.yaml, and make b4

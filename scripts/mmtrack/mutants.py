@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Changes the series' code as kunit/mutants.yaml says, one mutation at a time, and runs the suite that should notice: on
-x86_64, in a work tree of its own. MUTANTS= are globs of names or suites.
+x86_64, in a work tree of its own. MUTANTS= are globs of names or suites. `order: FUNCTION` stands for two mutations: its
+mmu_notifier_invalidate_range_start() moves down to the end(), its end() up to the start().
 
 Fails when a mutation goes unnoticed without a reason (`survives:`), and when one with a reason is noticed. A verdict is
 kept for as long as the mutation and all that is compiled stay as they are, so that a run that was ended goes on (FORCE=1
@@ -10,6 +11,7 @@ import fnmatch
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -35,6 +37,24 @@ def shell(script, *args):
     code = subprocess.run(['bash', '-c', line, 'bash', *args], check=False, stdin=subprocess.DEVNULL).returncode
     if code:
         sys.exit(code)
+
+
+def orders(entry):
+    """The mutations that an entry of the list stands for: itself, or the two of `order:`."""
+    if not isinstance(entry, dict) or 'order' not in entry:
+        return [entry]
+    start, end = (f'mmu_notifier_invalidate_range_{of}(&range);' for of in ('start', 'end'))
+    path, function = work('linux', entry.get('file', '')), entry['order']
+    text = ''
+    if os.path.isfile(path):
+        with open(path, encoding='utf-8') as f:
+            text = f.read()
+    body = re.search(rf'^[a-z][^;{{}}]*\b{function}\([^;{{}}]*\)\n{{\n.*?^}}\n', text, re.M | re.S)
+    old = body[0] if body and start in body[0] and end in body[0] else f'{function}() with a start() and an end()'
+    both = f'{{ {start} {end} }}'
+    moved = {'late': old.replace(start, ';').replace(end, both), 'early': old.replace(end, ';').replace(start, both)}
+    rest = {key: value for key, value in entry.items() if key != 'order'}
+    return [{**rest, 'name': f'order-{function}-{how}', 'old': old, 'new': new} for how, new in moved.items()]
 
 
 def wrong(mutant, seen):
@@ -120,7 +140,7 @@ def main(argv):
     os.makedirs(out, exist_ok=True)
     shell('need_tree; need_commits; worktree "$1" series', work('linux'))
     with open(LIST, encoding='utf-8') as f:
-        mutants, seen = yaml.safe_load(f), set()
+        mutants, seen = [mutant for entry in yaml.safe_load(f) for mutant in orders(entry)], set()
     bad = [f'error: kunit/mutants.yaml: {m.get("name")}: {why}' for m in mutants if (why := wrong(m, seen))]
     if bad:
         sys.exit('\n'.join(bad))

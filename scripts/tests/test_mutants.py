@@ -259,13 +259,57 @@ def test_progress(lab, capsys):
     assert json.loads((lab.tree.parent / 'mutants.json').read_text()).popitem()[1] == 'noticed by a, b'
 
 
+ORDER = """/* f(a) */
+static int f(int a);
+
+static int
+f(int a)
+{
+\tif (a)
+\t\tmmu_notifier_invalidate_range_start(&range);
+\tchange(a);
+\tmmu_notifier_invalidate_range_end(&range);
+}
+
+int g(void)
+{
+\tmmu_notifier_invalidate_range_start(&range);
+}
+"""
+
+
+def test_order(lab):
+    lab.commit('two.c', ORDER)
+    late, early = mutants.orders({'order': 'f', 'file': 'two.c', 'suite': 'suite'})
+    assert (late['name'], early['name']) == ('order-f-late', 'order-f-early')
+    for one in (late, early):
+        assert mutants.wrong(one, set()) is None and ORDER.count(one['old']) == 1
+    start, end = (f'mmu_notifier_invalidate_range_{of}(&range);' for of in ('start', 'end'))
+    assert f'\t\t;\n\tchange(a);\n\t{{ {start} {end} }}\n}}\n' in late['new']
+    assert f'\t\t{{ {start} {end} }}\n\tchange(a);\n\t;\n}}\n' in early['new']
+    assert late['old'].startswith('static int\nf(int a)\n{') and late['old'].endswith('}\n')
+
+
+@pytest.mark.parametrize('file, text', [('two.c', '`old` is 0 times in two.c'), ('none.c', 'there is no none.c')])
+def test_order_of_nothing(lab, file, text):
+    lab.commit('two.c', ORDER)
+    lab.list({'order': 'h', 'file': file, 'suite': 'suite'})
+    entries = yaml.safe_load((lab.top / 'mutants.yaml').read_text())
+    (lab.top / 'mutants.yaml').write_text(yaml.safe_dump([{k: v for k, v in e.items() if k != 'old'} for e in entries]))
+    fails(lab, text)
+
+
 def test_the_list():
     with open(f'{ROOT}/kunit/mutants.yaml', encoding='utf-8') as f:
         entries = yaml.safe_load(f)
     suites = {key[1] for key in expected.kunit(f'{ROOT}/kunit/expected')[0]}
-    names = collections.Counter(entry['name'] for entry in entries)
+    names = collections.Counter(entry.get('name') or entry['order'] for entry in entries)
     assert names.most_common(1)[0][1] == 1
     for entry in entries:
+        if 'order' in entry:
+            assert {'order', 'file', 'suite'} <= set(entry) <= {'order', 'file', 'suite', 'survives'}, entry
+            assert entry['suite'] in suites
+            continue
         assert set(mutants.FIELDS) <= set(entry) <= {*mutants.FIELDS, 'survives'}, entry
         assert entry['suite'] in suites and entry['old'] != entry['new'], entry
         assert os.path.basename(entry['file'])

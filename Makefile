@@ -9,14 +9,14 @@
 #   TOPIC=name     a topic of patches/series: mbox, b4 and topics-check take this one; NEEDS=1: and the patches of those it needs
 #   J=n            jobs at once (default: one a CPU); TIMEOUT=s; ACCEL=kvm instead of tcg
 #   MINUTES=n      how long make stress runs (default 1)
-#   SIDE=base      make selftests of what the series stands on; DEBUG=1 with KASAN, lockdep and the like
+#   SIDE=base      make selftests and make screen of what the series stands on; DEBUG=1 with KASAN, lockdep and the like
 #   FORCE=1        make check: run what has passed already, too; WRITE=1: record what was measured
 #   DEPS=no        do not look for missing packages
 
 default_base := $(shell awk '!/^\#/ && NF { print $$1; exit }' configs/bases)
 B ?= build$(if $(filter-out $(default_base),$(BASE)),/$(BASE))
 STAGES ?= lint selfcheck mail-test kunit kunit-debug stress selftests planted prefixes topics-check tools-tests
-full := $(STAGES) topics-check-full matrix no-notifier kunit-kcsan bisect mutants coverage
+full := $(STAGES) screen topics-check-full matrix no-notifier kunit-kcsan bisect mutants coverage
 export B BASE BASE_COMMIT LINUX ARCHES TESTS PROGRAMS ROWS PATCHES MUTANTS CASES TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES J DEPS WRITE TOPIC NEEDS
 export PYTHONPATH := scripts
 export PYTHONDONTWRITEBYTECODE := 1
@@ -34,7 +34,7 @@ endef
 .DEFAULT_GOAL := kunit
 # they share the tree and the builds, and use all CPUs themselves
 .NOTPARALLEL:
-.PHONY: kunit kunit-debug kunit-kcsan stress selftests planted shell gdb tree refresh range-diff rebase mbox b4 mail-test lint no-notifier \
+.PHONY: kunit kunit-debug kunit-kcsan stress selftests screen planted shell gdb tree refresh range-diff rebase mbox b4 mail-test lint no-notifier \
 	matrix matrix-check prefixes topics topics-check topics-check-full tools-tests bisect mutants coverage bench check check-full report selfcheck deps clean distclean help
 
 kunit: ## build and run the KUnit suites on every one of ARCHES, table at the end (the default)
@@ -51,6 +51,9 @@ stress: ## writers, harvesters, fork, mremap, reclaim and a device all at once, 
 
 selftests: ## boot the tree's own mm selftests in QEMU, compare each test with the base's result
 	$(call stage,tree selftests,$(mm) selftests)
+
+screen: ## write to a framebuffer in QEMU from several threads: is all of it on the screen?
+	$(call stage,tree selftests,$(mm) screen)
 
 planted: ## plant a splat of each kind in a guest: does each stage that boots one fail?
 	$(call stage,tree selftests,$(mm) planted)

@@ -72,6 +72,7 @@ class Guest:
     memory: int = 2048
     icount: bool = False  # no two runs differ
     stopped: bool = False  # waits for gdb
+    devices: list = ()  # more arguments of QEMU
 
     def command(self):
         arch = ARCHES[self.name.partition('-')[0]]
@@ -89,6 +90,7 @@ class Guest:
         # a kvm that hangs is worse than none
         command = [f'qemu-system-{arch.qemu}', '-accel', os.environ.get('ACCEL') or 'tcg', *more]
         command += ['-smp', str(self.cpus), '-m', str(self.memory), '-nodefaults', '-no-reboot', '-display', 'none']
+        command += self.devices
         command += ['-serial', f'file:{self.console}' if self.console else 'mon:stdio']
         if self.verdict:
             command += ['-serial', f'file:{self.verdict}']
@@ -101,9 +103,10 @@ class Guest:
     def __str__(self):
         return f'$ {shlex.join(self.command())}'
 
-    def run(self, limit, silence=0):
+    def run(self, limit, silence=0, each=None):
         """'' when the guest ended by itself within limit seconds, else what was wrong. It is given up, too, when it says
-        nothing for silence seconds (four times as many with -debug): on the verdict's port, once it spoke there."""
+        nothing for silence seconds (four times as many with -debug): on the verdict's port, once it spoke there. each is
+        called again and again while it runs."""
         silence *= 4 if self.name.endswith('-debug') else 1
         for path in filter(None, (self.console, self.verdict)):
             open(path, 'w', encoding='utf-8').close()
@@ -123,6 +126,8 @@ class Guest:
         try:
             while process.poll() is None and not wrong:
                 time.sleep(0.2)
+                if each:
+                    each()
                 now, last = time.monotonic(), size
                 # until its init speaks, the kernel must
                 size = os.path.getsize(self.verdict) if self.verdict else 0

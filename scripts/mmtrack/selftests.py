@@ -245,18 +245,19 @@ def build_init(out):
     return {'/init': f'{out}/init'}
 
 
-def boot(name, obj, out, at, files, commands, args=('kunit.enable=0',), links=()):
-    """Boots a guest whose init runs the commands, [(limit, command)], and gives its Run."""
+def boot(name, obj, out, at, files, commands, args=('kunit.enable=0',), links=(), devices=(), each=None):
+    """Boots a guest whose init runs the commands, [(limit, command)], and gives its Run. each: see Guest.run()."""
     factor = 4 if name.endswith('-debug') else 1
     with open(f'{at}.programs', 'w', encoding='utf-8') as f:
         f.writelines(f'{limit * factor} {command}\n' for limit, command in commands)
     files = {**build_init(out), '/programs': f'{at}.programs', **files}
     initrd = guest.initramfs(f'{at}.cpio', obj, files, links)
     box = guest.Guest(name, obj, [*args, *ARGS], at + '.console', at + '.verdict', initrd, cpus=3, memory=4096)
+    box.devices = list(devices)
     # init speaks every ten seconds
     limit = int(os.environ.get('TIMEOUT') or sum(limit for limit, _ in commands) * factor + 300)
     print(box, flush=True)
-    ended = box.run(limit, 60)
+    ended = box.run(limit, 60, each)
     os.remove(initrd)
     record.result('log', at + '.console')
     return Run(at, ended)

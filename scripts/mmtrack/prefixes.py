@@ -18,9 +18,13 @@ import tarfile
 
 from mmtrack import guest, kunit, record, topics
 
-# so that nothing is compiled again that make matrix has compiled
-HEAD = '''out=$1; try 1 "$2" "$3" "the whole series" \
-judge series "$out/series" touched "$B/work/objects-x86_64" x86_64 gcc kunit RUNTIME_TESTING_MENU=y TEST_HMM=y
+# in the directory of make matrix, so that nothing is compiled twice; judge() may have left the base's configuration there
+HEAD = '''out=$1
+config=("$B/work/objects-x86_64" x86_64 gcc kunit RUNTIME_TESTING_MENU=y TEST_HMM=y)
+try 1 "$2" "$3" "the whole series" judge series "$out/series" touched "${config[@]}"
+worktree "$B/work/linux" series
+configure "${config[@]}"
+"${kbuild[@]}" prepare >"$out/prepare.log" 2>&1
 [ ${#failed[@]} = 0 ]'''
 BROKEN = ': does not compile'
 MESSAGE = re.compile(r': (?:fatal )?(?:warning|error): ')
@@ -158,7 +162,6 @@ def main(argv):
     what = topics_() if argv else patches()
     failed = bash(HEAD, out, str(len(what) + 1), stage).returncode
     tree = Tree(os.path.join(work, 'linux'), os.path.join(work, 'objects-x86_64'))
-    bash('worktree "$B/work/linux" series').check_returncode()
     files = git('diff', '--no-renames', '--name-only', 'base', 'series', '--', '*.c').splitlines()
     for step, (n, name, before, commit) in enumerate(what, 2):
         with guest.step(step, len(what) + 1, name):

@@ -51,6 +51,8 @@ for goal in goals:
     elif goal == 'allnoconfig':
         of = os.environ.get('KCONFIG_ALLCONFIG')
         open(config, 'w').write(open(of).read() if of else '')
+    elif goal == 'prepare':
+        pass
     elif goal.endswith('config'):
         print('no such configuration')
         rc = 2

@@ -15,8 +15,8 @@
 
 default_base := $(shell awk '!/^\#/ && NF { print $$1; exit }' configs/bases)
 B ?= build$(if $(filter-out $(default_base),$(BASE)),/$(BASE))
-STAGES ?= lint selfcheck mail-test kunit kunit-debug stress selftests planted prefixes topics-check tools-tests
-full := $(STAGES) screen topics-check-full matrix no-notifier kunit-kcsan bisect mutants coverage
+STAGES ?= lint selfcheck mail-test kunit kunit-debug stress selftests planted prefixes topics-check
+full := $(STAGES) screen tools-tests topics-check-full matrix no-notifier kunit-kcsan bisect mutants coverage
 export B BASE BASE_COMMIT LINUX ARCHES TESTS PROGRAMS ROWS PATCHES MUTANTS CASES TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES J DEPS WRITE TOPIC NEEDS
 export PYTHONPATH := scripts
 export PYTHONDONTWRITEBYTECODE := 1
@@ -136,7 +136,7 @@ selfcheck: ## test the scripts themselves, on small fakes
 	@scripts/deps.sh selfcheck
 	@$(mm) stage $@ -- $(pytest) scripts/tests --ignore=scripts/tests/test_mail.py
 
-check: ## lint, selfcheck, mail-test, kunit, kunit-debug, stress, selftests, planted, prefixes, topics-check, tools-tests (or STAGES=); repeats nothing that passed
+check: ## lint, selfcheck, mail-test, kunit, kunit-debug, stress, selftests, planted, prefixes, topics-check (or STAGES=); repeats nothing that passed
 	@scripts/deps.sh
 	@scripts/tree.sh
 	@$(mm) check $(STAGES)

@@ -162,7 +162,8 @@ def main(argv):
     what = topics_() if argv else patches()
     failed = bash(HEAD, out, str(len(what) + 1), stage).returncode
     tree = Tree(os.path.join(work, 'linux'), os.path.join(work, 'objects-x86_64'))
-    files = git('diff', '--no-renames', '--name-only', 'base', 'series', '--', '*.c').splitlines()
+    # this configuration has no DRM, and what its drivers see of headers depends on it: they are for make matrix
+    files = git('diff', '--no-renames', '--name-only', 'base', 'series', '--', '*.c', ':!drivers/gpu').splitlines()
     for step, (n, name, before, commit) in enumerate(what, 2):
         with guest.step(step, len(what) + 1, name):
             wrong, count = judge(tree, before, commit, files, f'{out}/{n}') if commit else ([before], 0)

@@ -28,7 +28,7 @@ stand() {
 }
 
 of_topic() {
-	affected base "$commit"
+	touched "$commit"
 }
 
 topic() {

@@ -201,21 +201,10 @@ objects_of() {
 		while read -r file; do [ ! -f "$src/$file" ] || echo "${file%c}o"; done
 }
 
-# touched: what the series touches. (nouveau compiles with its own driver only, which is a row of configs/matrix.)
+# touched [COMMIT]: what the series touches, up to a commit if there is one. (nouveau compiles with its own driver only,
+# which is a row of configs/matrix.)
 touched() {
-	git -C "$tree" diff --no-renames --diff-filter=d --name-only base series -- '*.c' ':!drivers/gpu/drm/nouveau' | objects_of
-}
-
-# affected FROM TO: of what is touched, what differs between these commits or mentions a word of what does in headers
-affected() {
-	local words changed
-	changed=$(git -C "$tree" diff --name-only "$1" "$2")
-	words=$(git -C "$tree" diff "$1" "$2" -- '*.h' | sed -n 's/^[-+]//p' | grep -oE '[A-Za-z0-9]+_[A-Za-z0-9_]+' | sort -u) || words=
-	touched | while read -r object; do
-		if grep -qxF "${object%o}c" <<<"$changed" || { [ -n "$words" ] && grep -qwFf - "$src/${object%o}c" <<<"$words"; }; then
-			echo "$object"
-		fi
-	done
+	git -C "$tree" diff --no-renames --diff-filter=d --name-only base "${1:-series}" -- '*.c' ':!drivers/gpu/drm/nouveau' | objects_of
 }
 
 # try N M GROUP NAME COMMAND...: a step that is a test of the record: a shell of its own, in which set -e holds. What it said

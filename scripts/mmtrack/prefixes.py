@@ -130,7 +130,7 @@ def judge(tree, before, commit, files, out):
     return wrong, len(names)
 
 
-def patches():
+def of_patches():
     """(number, subject, the commit before, the commit) of each patch that was asked for"""
     commits = git('rev-list', '--reverse', 'base..series').split()
     if not commits:
@@ -142,7 +142,7 @@ def patches():
     return found
 
 
-def topics_():
+def of_topics():
     """(name, name, the base, its commit) of each topic that was asked for; (name, name, why not, '') if it does not apply"""
     found = []
     for name in [os.environ['TOPIC']] if os.environ.get('TOPIC') else topics.names():
@@ -159,7 +159,7 @@ def main(argv):
     os.makedirs(out, exist_ok=True)
     if bash('need_tree; need_commits').returncode:
         return 1
-    what = topics_() if argv else patches()
+    what = of_topics() if argv else of_patches()
     failed = bash(HEAD, out, str(len(what) + 1), stage).returncode
     tree = Tree(os.path.join(work, 'linux'), os.path.join(work, 'objects-x86_64'))
     # this configuration has no DRM, and what its drivers see of headers depends on it: they are for make matrix

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """mmtrack/topics.py, refresh.sh with topics, and topics.sh, which applies and compiles each."""
 import os
+import re
 
 import pytest
 
 import fakebuild
+from conftest import ROOT
 from fakebuild import bash, results
+from mmtrack import topics as mmtrack_topics
 
 fake_build, build = fakebuild.fake_build, fakebuild.build
 
@@ -112,6 +115,13 @@ def test_refresh_a_new_patch_at_the_end(topics):
 def test_refresh_a_patch_among_those_of_another_topic(topics):
     rebase(topics, 0, 2, 1)
     topics.run('scripts/refresh.sh').says_one_line('0003-new-a-file.patch is of a, but stands behind 0002-two-third')
+
+
+def test_the_table_of_the_readme():
+    with open(f'{ROOT}/README.md', encoding='utf-8') as f:
+        rows = re.findall(r'(?m)^\| `([a-z-]+)` \| (\d+) \| ([^|]*)\|', f.read())
+    said = [(name, int(count), re.findall('[a-z-]+', needs)) for name, count, needs in rows]
+    assert said == [(topic.name, len(topic.own), topic.needs) for topic in mmtrack_topics.read()[1]]
 
 
 # make topics-check, on a kernel that a fake make compiles

@@ -3,7 +3,7 @@
 #   LINUX=path     a git tree of yours to start from (only read); BASE_COMMIT= picks a commit of it
 #   BASE=name      or a version of configs/bases (default: its first)
 #   B=dir          where everything is built (default build, or build/BASE)
-#   ARCHES="um x86_64 i386 x86_64-debug"  what make kunit runs (default: um x86_64)
+#   ARCHES="um i386 x86_64-debug"  what make kunit runs (default: um x86_64 arm64)
 #   TESTS=suite.test  PROGRAMS="uffd*"  ROWS="no-*"  PATCHES=12-20  MUTANTS="ex-*"  CASES=bench_dirty
 #                  only these: KUnit tests, mm selftests, rows of the matrix, patches, mutations, benchmarks
 #   TOPIC=name     a topic of patches/series: mbox, b4 and topics-check take this one; NEEDS=1: and the patches of those it needs
@@ -16,7 +16,7 @@
 default_base := $(shell awk '!/^\#/ && NF { print $$1; exit }' configs/bases)
 B ?= build$(if $(filter-out $(default_base),$(BASE)),/$(BASE))
 STAGES ?= lint selfcheck mail-test kunit kunit-debug stress selftests planted prefixes topics-check
-full := $(STAGES) screen tools-tests topics-check-full matrix no-notifier kunit-kcsan bisect mutants coverage
+full := $(STAGES) screen tools-tests kunit-archs topics-check-full matrix no-notifier kunit-kcsan bisect mutants coverage
 export B BASE BASE_COMMIT LINUX ARCHES TESTS PROGRAMS ROWS PATCHES MUTANTS CASES TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES J DEPS WRITE TOPIC NEEDS
 export PYTHONPATH := scripts
 export PYTHONDONTWRITEBYTECODE := 1
@@ -34,11 +34,14 @@ endef
 .DEFAULT_GOAL := kunit
 # they share the tree and the builds, and use all CPUs themselves
 .NOTPARALLEL:
-.PHONY: kunit kunit-debug kunit-kcsan stress selftests screen planted shell gdb tree refresh range-diff rebase mbox b4 mail-test lint no-notifier \
+.PHONY: kunit kunit-archs kunit-debug kunit-kcsan stress selftests screen planted shell gdb tree refresh range-diff rebase mbox b4 mail-test lint no-notifier \
 	matrix matrix-check prefixes topics topics-check topics-check-full tools-tests bisect mutants coverage bench check check-full report selfcheck deps clean distclean help
 
 kunit: ## build and run the KUnit suites on every one of ARCHES, table at the end (the default)
-	$(call stage,tree $(foreach arch,$(or $(ARCHES),um x86_64),$(firstword $(subst -, ,$(arch)))),$(mm) kunit)
+	$(call stage,tree $(foreach arch,$(or $(ARCHES),um x86_64 arm64),$(firstword $(subst -, ,$(arch)))),$(mm) kunit)
+
+kunit-archs: ## the suites on riscv64, i386, and arm64 with pages of 16 KiB and of 64 KiB
+	$(call stage,tree riscv64 i386 arm64,$(mm) kunit)
 
 kunit-debug: ## the suites on x86_64 with KASAN, lockdep, page_table_check, UBSAN and the like
 	$(call stage,tree x86_64,$(mm) kunit)

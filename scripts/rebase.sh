@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # Tries the series on another base (BASE=, or LINUX= and BASE_COMMIT=) in a tree of its own, $B/rebase/linux: says which
 # patches that has already, and stops at the first that does not apply, where it can be resolved. Each time on what you like.
+# Where there is patches/stable-VERSION (6.12 for BASE=6.12.117), it takes those with "Cc: stable" alone: as they are, or as
+# that has them adapted.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -9,6 +11,47 @@ set -euo pipefail
 	die "on what? make rebase BASE=$(awk '!/^#/ && NF && n++ { print $1; exit }' "$root/configs/bases"), or LINUX=/path/to/linux BASE_COMMIT=tag"
 [ "${B##*/}" = rebase ] || { make_build && build_dir "$B/rebase"; }
 export B
+
+# for_stable DIR: makes $list, the patches that go to a stable kernel, of which DIR has some adapted
+for_stable() {
+	local name file how n=0 total=0
+	mkdir -p "$list"
+	rm -f "$list"/*
+	touch "$list/series"
+	"$root/scripts/tree.sh" --rebase
+	export GIT_INDEX_FILE=$B/rebase.index
+	git -C "$tree" read-tree base
+	while read -r name; do
+		how="as it is in ${1#"$root"/}"
+		if ! file=$(compgen -G "$1/[0-9]*-${name#*-}"); then
+			grep -q '^Cc: stable@' "$root/patches/$name" || continue
+			file=$root/patches/$name how="as it is"
+		fi
+		total=$((total + 1))
+		if git -C "$tree" apply --cached "$file" 2>/dev/null; then
+			cp "$file" "$list/$name"
+			echo "$name" >>"$list/series"
+			echo "applies $how: $name"
+			n=$((n + 1))
+		elif git -C "$tree" apply --cached --reverse --check "$file" 2>/dev/null; then
+			echo "this base has it already: $name"
+		else
+			echo "does not apply: $name"
+		fi
+	done < <(series_names "$root/patches")
+	rm -f "$GIT_INDEX_FILE"
+	unset GIT_INDEX_FILE
+	"$root/scripts/tree.sh" --rebase
+	echo "$(git -C "$tree" log -1 --format=%s base): $n of $total patches for stable apply, in $tree"
+}
+
+lts=$root/patches/stable-${BASE%.*}
+if [ -z "${LINUX:-}" ] && [ -d "$lts" ]; then
+	export MMTRACK_PATCHES=$B/stable
+	list=$MMTRACK_PATCHES for_stable "$lts"
+	exit
+fi
+
 rc=0
 "$root/scripts/tree.sh" --rebase || rc=$?
 # 3: a patch does not apply

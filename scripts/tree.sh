@@ -125,12 +125,12 @@ in_the_way() {
 	done < <(git -C "$tree" diff --raw --no-abbrev --no-renames -z "$1" "$2")
 }
 
-rebase='' commit='' tmp=$B/linux.tmp
+rebase='' commit='' tmp=$B/linux.tmp patches=${MMTRACK_PATCHES:-$root/patches}
 [ "${1:-}" != --rebase ] || rebase=1
 lock tree
 [ -z "${LINUX:-}" ] || choose_commit
 want=${commit:+$LINUX at ${commit:0:12}}
-sums=$(series_sums "$root/patches")
+sums=$(series_sums "$patches")
 rm -rf "$tmp"
 
 if [ -d "$tree" ]; then
@@ -195,10 +195,10 @@ if [ "$same" ] && ! grep -q ' - ' "$state" 2>/dev/null; then
 fi
 
 lock stage
-n=$(series_names "$root/patches" | wc -l)
+n=$(series_names "$patches" | wc -l)
 step 3 3 "apply $n patches"
 rc=0 failure=
-if ! apply_patches "$root/patches" "$B/apply.state"; then
+if ! apply_patches "$patches" "$B/apply.state"; then
 	rc=3
 	failure=$(git -C "$B/apply.tmp" apply --reject "$(git -C "$B/apply.tmp" rev-parse --path-format=absolute --git-path rebase-apply/patch)" 2>&1 |
 		grep -E '^(error|Rejected hunk|fatal)' || cat "$B/apply.log")
@@ -218,7 +218,7 @@ stepped
 
 # Again in the tree itself, so that it can be resolved there.
 mapfile -t rest < <(awk '$2 == "-" { print $3 }' "$state")
-(cd "$root/patches" && plain_git -C "$tree" am -q --no-3way --committer-date-is-author-date "${rest[@]/#/$root/patches/}") >/dev/null 2>&1 || rc=3
+(cd "$patches" && plain_git -C "$tree" am -q --no-3way --committer-date-is-author-date "${rest[@]/#/$patches/}") >/dev/null 2>&1 || rc=3
 cat >&2 <<END
 error: patch $((n - ${#rest[@]} + 1)) of $n does not apply on $(git -C "$tree" log -1 --format=%s base): ${rest[0]}
 $failure

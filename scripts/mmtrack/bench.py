@@ -4,7 +4,7 @@
 
 Fails when an instruction or event count is not within 1% of the one in bench/results.json, or when an operation on
 ordinary memory has become more than 1% dearer. CASES= is a glob of cases; --write, or WRITE=1, records all of it in
-bench/ and in the README. --tables writes bench/results.md and the README again from bench/results.json.
+bench/ and in its README. --tables writes bench/results.md and bench/README.md again from bench/results.json.
 """
 import fnmatch
 import json
@@ -249,7 +249,7 @@ def write(results, out, readme=''):
 
 
 def main(argv):
-    readme, cases = os.path.join(record.ROOT, 'README.md'), os.environ.get('CASES', '')
+    readme, cases = os.path.join(BENCH, 'README.md'), os.environ.get('CASES', '')
     if '--tables' in argv:
         return write(read(f'{BENCH}/results.json'), BENCH, readme)
     keep = '--write' in argv or os.environ.get('WRITE')

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs KUnit: builds a kernel for each of ARCHES (ARCH-NAME adds kunit/NAME.config), boots it, and compares the results
-with kunit/expected. The stages kunit, kunit-debug, kunit-kcsan and stress are rows of one table.
+with kunit/expected. The stages kunit, kunit-archs, kunit-debug, kunit-kcsan and stress are rows of one table.
 
 Wrong is a test that failed, vanished, is not listed or was skipped without a reason, and what the kernel complained of.
 --any takes whatever ran, as long as nothing failed. --write, or WRITE=1, rewrites kunit/expected for these archs, keeping
@@ -34,7 +34,8 @@ def stage_of(name):
     seconds = int(minutes) * 60 if name == 'stress' else 60
     stress = [f'mm_stress_kunit.seconds={seconds}', f'kunit.timeout={seconds + 300}']
     return {
-        'kunit': Stage('um x86_64'),
+        'kunit': Stage('um x86_64 arm64', 900),
+        'kunit-archs': Stage('riscv64 i386 arm64-16k arm64-64k', 1200),
         'kunit-debug': Stage('x86_64-debug', 1200),
         'kunit-kcsan': Stage(
             'x86_64-kcsan',
@@ -126,10 +127,11 @@ def without(path, options):
 def configs(name, src):
     """What kunit.py gets for a name of ARCHES: the suites of the tree, then ours, without what src is too early for."""
     arch, _, more = name.partition('-')
-    paths = [os.path.join(ROOT, 'kunit', f'{arch}.kunitconfig')]
+    names = (['64bit'] if arch in ('x86_64', 'arm64', 'riscv64') else []) + [arch]
+    paths = [os.path.join(ROOT, 'kunit', f'{name}.kunitconfig') for name in names]
     paths += [os.path.join(ROOT, 'kunit', f'{more}.config')] if more else []
     if not all(map(os.path.exists, paths)) or arch not in guest.ARCHES:
-        sys.exit(f'error: ARCHES: no {name} in kunit/: choose of um, x86_64, i386, x86_64-debug, -kcsan, -gcov, -gdb')
+        sys.exit(f'error: ARCHES: no {name} in kunit/: choose of um, x86_64, arm64, i386, riscv64, x86_64-debug, -kcsan, -gcov')
     if record.git('rev-parse', 'HEAD^0', at=src) != record.git('rev-parse', 'series^0', at=src):
         later = symbols('series', src) - symbols('HEAD', src)
         paths = [without(path, later) for path in paths]
@@ -164,7 +166,8 @@ def build(name, log, src=None, obj=None):
             if f.read() == built_from(src, obj, image, arch, args):
                 return True
         os.remove(stamp)
-    worked = logged(kernel_env(command + args, '--make_options="CC=$cc" --make_options="HOSTCC=$hostcc"'), log, cwd=src)
+    compilers = '--make_options="CC=${cc%%gcc}%sgcc" --make_options="HOSTCC=$hostcc"' % arch.cross
+    worked = logged(kernel_env(command + args, compilers), log, cwd=src)
     if worked:
         with open(stamp, 'w', encoding='utf-8') as f:
             f.write(built_from(src, obj, image, arch, args))
@@ -319,7 +322,7 @@ def report(*verdicts):
 
 def main(argv):
     parser = argparse.ArgumentParser(prog='kunit')
-    parser.add_argument('--stage', choices=['kunit', 'kunit-debug', 'kunit-kcsan', 'stress'])
+    parser.add_argument('--stage', choices=['kunit', 'kunit-archs', 'kunit-debug', 'kunit-kcsan', 'stress'])
     parser.add_argument('--any', action='store_true')
     parser.add_argument('--write', action='store_true')
     parser.add_argument('arches', nargs='*')

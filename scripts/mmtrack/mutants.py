@@ -76,7 +76,7 @@ def keys(mutants):
     """{name of the mutation: what its verdict is kept under}"""
     listing = record.git('ls-tree', 'HEAD', at=work('linux')).splitlines()
     compiled = [line for line in listing if line.partition('\t')[2] not in NOT_COMPILED]
-    compiled.append(record.sum_of(record.ROOT, ['kunit/x86_64.kunitconfig']))
+    compiled.append(record.sum_of(record.ROOT, ['kunit/64bit.kunitconfig', 'kunit/x86_64.kunitconfig']))
     texts = {mutant['name']: json.dumps([mutant[field] for field in FIELDS] + compiled) for mutant in mutants}
     return {name: f'{name} {hashlib.sha256(text.encode()).hexdigest()[:12]}' for name, text in texts.items()}
 

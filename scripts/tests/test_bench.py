@@ -93,7 +93,7 @@ class Lab:
                 row[key] = round(row[key] * factor)
 
     def tracked(self):
-        return {path.name: path.read_text() for path in [*self.top.glob('bench/*'), self.top / 'README.md']}
+        return {path.name: path.read_text() for path in self.top.glob('bench/*')}
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.setenv('MMTRACK_OUT', str(lab.out))
     monkeypatch.setenv('MMTRACK_RESULTS', str(lab.results))
     shutil.copytree(f'{ROOT}/bench', tmp_path / 'bench')
-    (tmp_path / 'README.md').write_text('on top\n<!-- make bench writes this -->\nold\n<!-- to here -->\nbelow\n')
+    (tmp_path / 'bench' / 'README.md').write_text('on top\n<!-- make bench writes this -->\nold\n<!-- to here -->\nbelow\n')
     monkeypatch.setattr(record, 'ROOT', str(tmp_path))
     monkeypatch.setattr(bench, 'BENCH', str(tmp_path / 'bench'))
     monkeypatch.setattr(bench, 'shell', lambda *args: lab.shells.append(args))
@@ -239,7 +239,7 @@ def test_write(lab, monkeypatch):
     monkeypatch.setenv('WRITE', '1')
     code, tests = lab.run()
     assert tests[COMPARISON][0] == 'pass' and code == (tests[ORDINARY][0] == 'fail') == 1
-    readme = (lab.top / 'README.md').read_text()
+    readme = (lab.top / 'bench' / 'README.md').read_text()
     assert readme.startswith('on top\n<!-- make bench writes this -->\n| instructions') and readme.endswith(
         '-->\nbelow\n'
     )

@@ -119,8 +119,8 @@ def test_refresh_a_patch_among_those_of_another_topic(topics):
 
 def test_the_table_of_the_readme():
     with open(f'{ROOT}/README.md', encoding='utf-8') as f:
-        rows = re.findall(r'(?m)^\| `([a-z-]+)` \| (\d+) \| ([^|]*)\|', f.read())
-    said = [(name, int(count), re.findall('[a-z-]+', needs)) for name, count, needs in rows]
+        rows = re.findall(r'(?m)^\| `([a-z0-9-]+)` \| (\d+) \| ([^|]*)\|', f.read())
+    said = [(name, int(count), re.findall('[a-z0-9-]+', needs)) for name, count, needs in rows]
     assert said == [(topic.name, len(topic.own), topic.needs) for topic in mmtrack_topics.read()[1]]
 
 

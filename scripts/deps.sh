@@ -81,6 +81,7 @@ llvm-ar-19                  llvm-19                 llvm19                  llvm
 ld.lld-19                   lld-19                  lld19                   -                        matrix
 /usr/include/urcu.h         liburcu-dev             userspace-rcu-devel     liburcu                  tools
 busybox                     busybox-static          busybox                 busybox                  selftests coverage
+pgrep                       procps                  procps-ng               procps-ng                selfcheck
 py:matplotlib               python3-matplotlib      python3-matplotlib      python-matplotlib        bench
 END
 

@@ -12,9 +12,11 @@ set -euo pipefail
 [ "${B##*/}" = rebase ] || { make_build && build_dir "$B/rebase"; }
 export B
 
-# for_stable DIR: makes $list, the patches that go to a stable kernel, of which DIR has some adapted
+# for_stable DIR: applies the patches that go to a stable kernel, of which DIR has some adapted
 for_stable() {
-	local name file how n=0 total=0
+	local name file how n=0 total=0 list=$B/stable
+	export MMTRACK_PATCHES=$list
+	make_build
 	mkdir -p "$list"
 	rm -f "$list"/*
 	touch "$list/series"
@@ -45,10 +47,8 @@ for_stable() {
 	echo "$(git -C "$tree" log -1 --format=%s base): $n of $total patches for stable apply, in $tree"
 }
 
-lts=$root/patches/stable-${BASE%.*}
-if [ -z "${LINUX:-}" ] && [ -d "$lts" ]; then
-	export MMTRACK_PATCHES=$B/stable
-	list=$MMTRACK_PATCHES for_stable "$lts"
+if [ -n "${BASE:-}" ] && [ -d "$root/patches/stable-${BASE%.*}" ]; then
+	for_stable "$root/patches/stable-${BASE%.*}"
 	exit
 fi
 

@@ -98,6 +98,12 @@ def test_another_arch_is_not_missed(made):
     assert made.says() == []
 
 
+def test_what_64_bit_kernels_share_is_in_one_file(monkeypatch):
+    monkeypatch.setattr(kunit.record, 'git', lambda *args, **at: 'one commit')
+    paths = [path.rpartition('/')[2] for path in kunit.configs('arm64-64k', '/nowhere')]
+    assert paths == ['64bit.kunitconfig', 'arm64.kunitconfig', '64k.config']
+
+
 def test_a_splat(made):
     [text] = made.says(more=WARN, any_=True)
     assert text.startswith('um: suite.b: splat: warning: WARNING: mm/rmap.c:1')

@@ -133,3 +133,39 @@ def test_without_a_tree_of_its_own_yet(bench, fake):
     """On a fresh clone."""
     bench.run('scripts/rebase.sh', LINUX=fake).ok()
     bench.run('scripts/tree.sh', LINUX=fake).ok()
+
+
+def for_stable(mainline, name):
+    text = mainline.read(f'patches/{name}')
+    mainline.write(text.replace('\n---\n', '\nCc: stable@vger.kernel.org\n---\n', 1), f'patches/{name}')
+
+
+def test_stable(mainline):
+    """Only what is for stable, each for itself, and as patches/stable-VERSION has it."""
+    third = '0003-two-third-n-code-in-it.patch'
+    for_stable(mainline, '0001-one-first.patch')
+    for_stable(mainline, third)
+    os.makedirs(mainline.path('patches/stable-9.9'))
+    out = mainline.run('scripts/rebase.sh', BASE='9.9.1', BASE_COMMIT='bad').ok().out
+    assert 'this base has it already: 0001-one-first.patch' in out and f'does not apply: {third}' in out
+    assert '0 of 2 patches for stable apply' in out and '0002' not in out
+
+    at = mainline.env['LINUX']
+    mainline.git('checkout', '-q', 'bad', at=at)
+    mainline.write('other\nthird\n', at, 'two.c')
+    mainline.git('commit', '-q', '-a', '-m', 'two: third in code: it', at=at)
+    mainline.git(
+        'format-patch',
+        '-q',
+        '-1',
+        '--src-prefix=a/',
+        '--dst-prefix=b/',
+        '-o',
+        mainline.path('patches/stable-9.9'),
+        at=at,
+    )
+    (made,) = os.listdir(mainline.path('patches/stable-9.9'))
+    os.rename(mainline.path(f'patches/stable-9.9/{made}'), mainline.path(f'patches/stable-9.9/0001-{third[5:]}'))
+    out = mainline.run('scripts/rebase.sh', BASE='9.9.1', BASE_COMMIT='bad').ok().out
+    assert f'applies as it is in patches/stable-9.9: {third}' in out and '1 of 2 patches for stable apply' in out
+    assert mainline.git('show', 'series:two.c', at=mainline.there) == 'other\nthird'

@@ -131,7 +131,9 @@ def configs(name, src):
     paths = [os.path.join(ROOT, 'kunit', f'{name}.kunitconfig') for name in names]
     paths += [os.path.join(ROOT, 'kunit', f'{more}.config')] if more else []
     if not all(map(os.path.exists, paths)) or arch not in guest.ARCHES:
-        sys.exit(f'error: ARCHES: no {name} in kunit/: choose of um, x86_64, arm64, i386, riscv64, x86_64-debug, -kcsan, -gcov')
+        sys.exit(
+            f'error: ARCHES: no {name} in kunit/: choose of um, x86_64, arm64, i386, riscv64, x86_64-debug, -kcsan, -gcov'
+        )
     if record.git('rev-parse', 'HEAD^0', at=src) != record.git('rev-parse', 'series^0', at=src):
         later = symbols('series', src) - symbols('HEAD', src)
         paths = [without(path, later) for path in paths]

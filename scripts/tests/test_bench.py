@@ -105,7 +105,9 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.setenv('MMTRACK_OUT', str(lab.out))
     monkeypatch.setenv('MMTRACK_RESULTS', str(lab.results))
     shutil.copytree(f'{ROOT}/bench', tmp_path / 'bench')
-    (tmp_path / 'bench' / 'README.md').write_text('on top\n<!-- make bench writes this -->\nold\n<!-- to here -->\nbelow\n')
+    (tmp_path / 'bench' / 'README.md').write_text(
+        'on top\n<!-- make bench writes this -->\nold\n<!-- to here -->\nbelow\n'
+    )
     monkeypatch.setattr(record, 'ROOT', str(tmp_path))
     monkeypatch.setattr(bench, 'BENCH', str(tmp_path / 'bench'))
     monkeypatch.setattr(bench, 'shell', lambda *args: lab.shells.append(args))

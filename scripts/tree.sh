@@ -128,6 +128,8 @@ in_the_way() {
 rebase='' commit='' tmp=$B/linux.tmp patches=${MMTRACK_PATCHES:-$root/patches}
 [ "${1:-}" != --rebase ] || rebase=1
 lock tree
+[ -n "$rebase" ] || [ -z "${BASE:-}" ] || [ ! -d "$root/patches/stable-${BASE%.*}" ] ||
+	die "the series is not for BASE=$BASE, its stable fixes are: make rebase BASE=$BASE"
 [ -z "${LINUX:-}" ] || choose_commit
 want=${commit:+$LINUX at ${commit:0:12}}
 sums=$(series_sums "$patches")

@@ -149,6 +149,7 @@ def test_stable(mainline):
     out = mainline.run('scripts/rebase.sh', BASE='9.9.1', BASE_COMMIT='bad').ok().out
     assert 'this base has it already: 0001-one-first.patch' in out and f'does not apply: {third}' in out
     assert '0 of 2 patches for stable apply' in out and '0002' not in out
+    mainline.run('scripts/tree.sh', BASE='9.9.1').says_one_line('make rebase BASE=9.9.1')
 
     at = mainline.env['LINUX']
     mainline.git('checkout', '-q', 'bad', at=at)

@@ -15,8 +15,8 @@
 
 default_base := $(shell awk '!/^\#/ && NF { print $$1; exit }' configs/bases)
 B ?= build$(if $(filter-out $(default_base),$(BASE)),/$(BASE))
-STAGES ?= lint selfcheck mail-test kunit kunit-debug stress selftests planted prefixes topics-check
-full := $(STAGES) screen tools-tests kunit-archs topics-check-full matrix no-notifier kunit-kcsan bisect mutants coverage
+STAGES ?= lint selfcheck mail-test tools-tests kunit kunit-debug stress selftests planted prefixes topics-check
+full := $(STAGES) screen kunit-archs topics-check-full matrix no-notifier kunit-kcsan bisect mutants coverage
 export B BASE BASE_COMMIT LINUX ARCHES TESTS PROGRAMS ROWS PATCHES MUTANTS CASES TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES J DEPS WRITE TOPIC NEEDS
 export PYTHONPATH := scripts
 export PYTHONDONTWRITEBYTECODE := 1

@@ -5,7 +5,7 @@ import os
 import pytest
 from fakebuild import results
 
-PROGRAMS = ['vma/vma'] + [f'radix-tree/{name}' for name in ('main', 'idr-test', 'multiorder', 'xarray', 'maple')]
+PROGRAMS = ['vma/vma'] + [f'radix-tree/{name}' for name in ('idr-test', 'multiorder', 'xarray', 'maple')]
 
 
 @pytest.fixture

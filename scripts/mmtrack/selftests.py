@@ -209,8 +209,19 @@ def expected_for(version):
     return near[-1]
 
 
+def suite_of(name):
+    """(folder of tools/testing/selftests, the name in it) of a program."""
+    return ('kvm', name[4:]) if name.startswith('kvm/') else ('mm', name)
+
+
+def has(src, name):
+    """Whether this tree has the program, or we do; what the series adds, the base does not have."""
+    where = '/'.join(suite_of(name)) + '.c'
+    return any(os.path.exists(os.path.join(at, where)) for at in (os.path.join(src, 'tools/testing/selftests'), HERE))
+
+
 def programs(src):
-    """[(limit, command)] of selftests/programs that PROGRAMS asks for; what the series adds, the base does not have."""
+    """[(limit, command)] of selftests/programs that PROGRAMS asks for, and that there are."""
     globs = os.environ.get('PROGRAMS', '').split()
     lines = [line.split(None, 1) for line in read(os.path.join(HERE, 'programs')) if line[:1].isdigit()]
     names = {command.split()[0] for _, command in lines}
@@ -221,21 +232,32 @@ def programs(src):
         (int(limit), command)
         for limit, command in lines
         if (not globs or any(fnmatch.fnmatchcase(command.split()[0], pattern) for pattern in globs))
-        and os.path.exists(os.path.join(src, 'tools/testing/selftests/mm', command.split()[0] + '.c'))
+        and has(src, command.split()[0])
     ]
 
 
 def build_programs(src, obj, out, names, log):
-    """Of the tree's selftests, into out/tests."""
+    """Of the tree's selftests, and what selftests/kvm has for their library, into out/tests."""
     tests = os.path.join(out, 'tests')
-    os.makedirs(tests, exist_ok=True)
-    headers = kunit.kernel_env(['make', '-s', '-C', src, f'O={obj}', 'ARCH=x86_64', 'headers'])
-    targets = [os.path.join(tests, name) for name in sorted(names)]
-    make = ['make', '-s', '-C', os.path.join(src, 'tools/testing/selftests/mm'), f'OUTPUT={tests}', 'LDFLAGS=-static']
-    make += ['ARCH=x86_64', f'KHDR_INCLUDES=-isystem {obj}/usr/include', *targets]
-    worked = kunit.logged(headers, log) and kunit.logged(kunit.kernel_env(make, ''), log)
-    kunit.need(worked, 'the programs do not build', log)
-    return dict(zip((f'/tests/{name}' for name in sorted(names)), targets))
+    makes = [['make', '-s', '-C', src, f'O={obj}', 'ARCH=x86_64', 'headers']]
+    for suite in sorted({suite_of(name)[0] for name in names}):
+        mine = sorted(name for of, name in map(suite_of, names) if of == suite)
+        at = tests if suite == 'mm' else os.path.join(tests, suite)
+        os.makedirs(at, exist_ok=True)
+        make = [
+            'make',
+            '-s',
+            '-C',
+            os.path.join(src, 'tools/testing/selftests', suite),
+            f'OUTPUT={at}',
+            'LDFLAGS=-static',
+        ]
+        make += ['ARCH=x86_64', f'KHDR_INCLUDES=-isystem {obj}/usr/include']
+        if suite == 'kvm':
+            make += [f'VPATH={os.path.join(HERE, suite)}', f'TEST_GEN_PROGS_x86={" ".join(mine)}']
+        makes.append(make + [os.path.join(at, name) for name in mine])
+    kunit.need(all(kunit.logged(kunit.kernel_env(make, ''), log) for make in makes), 'the programs do not build', log)
+    return {f'/tests/{name}': os.path.join(tests, name) for name in sorted(names)}
 
 
 def build_init(out):

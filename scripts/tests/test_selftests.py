@@ -195,6 +195,16 @@ def test_programs_are_globs(tmp_path, monkeypatch):
     assert set(names) == {'uffd-stress', 'cow'} and len(names) == 6
 
 
+def test_programs_of_kvm(tmp_path, monkeypatch):
+    """Those of the tree, and ours, which needs their library and no tree."""
+    kvm = tmp_path / 'tools/testing/selftests/kvm'
+    kvm.mkdir(parents=True)
+    (kvm / 'dirty_log_test.c').touch()
+    monkeypatch.setenv('PROGRAMS', 'kvm/*')
+    names = {command.split()[0] for _, command in selftests.programs(str(tmp_path))}
+    assert names == {'kvm/dirty_log_test', 'kvm/kvm_events'}
+
+
 def test_init_compiles_without_a_warning(tmp_path):
     import subprocess
 

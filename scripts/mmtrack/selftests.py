@@ -237,7 +237,7 @@ def programs(src):
 
 
 def build_programs(src, obj, out, names, log):
-    """Of the tree's selftests, and what selftests/kvm has for their library, into out/tests."""
+    """Of the tree's selftests, and ours that are built with them (selftests/SUITE), into out/tests."""
     tests = os.path.join(out, 'tests')
     makes = [['make', '-s', '-C', src, f'O={obj}', 'ARCH=x86_64', 'headers']]
     for suite in sorted({suite_of(name)[0] for name in names}):
@@ -252,9 +252,8 @@ def build_programs(src, obj, out, names, log):
             f'OUTPUT={at}',
             'LDFLAGS=-static',
         ]
-        make += ['ARCH=x86_64', f'KHDR_INCLUDES=-isystem {obj}/usr/include']
-        if suite == 'kvm':
-            make += [f'VPATH={os.path.join(HERE, suite)}', f'TEST_GEN_PROGS_x86={" ".join(mine)}']
+        make += ['ARCH=x86_64', f'KHDR_INCLUDES=-isystem {obj}/usr/include', f'VPATH={os.path.join(HERE, suite)}']
+        make += [f'TEST_GEN_PROGS_x86={" ".join(mine)}'] if suite == 'kvm' else []
         makes.append(make + [os.path.join(at, name) for name in mine])
     kunit.need(all(kunit.logged(kunit.kernel_env(make, ''), log) for make in makes), 'the programs do not build', log)
     return {f'/tests/{name}': os.path.join(tests, name) for name in sorted(names)}

@@ -25,6 +25,7 @@
 #define MOST		1024
 #define RESERVED	(1UL << 30)
 #define ROUNDS		20
+#define MACHINES	200
 #define OWN		4	/* pages of the machine's own, more or less, by the compiler */
 #define OLD		(1UL << 40)	/* words of a step; the page's number is added */
 #define NEW		(2UL << 40)
@@ -562,6 +563,42 @@ static void while_it_runs(const char *of, const struct op *op)
 	ksft_test_result(ok, "%s: %s, while the vCPU writes\n", of, op->name);
 }
 
+static void *scan_on(void *unused)
+{
+	while (!*(volatile u64 *)&stop)
+		scan_wp();
+	return NULL;
+}
+
+/* A subscriber may come between the start() of a scan and its end(), and go. */
+static void machines_come_and_go(void)
+{
+	int kvm = open_kvm_dev_path_or_exit(), made = 0;
+	pthread_t thread;
+
+	kind = ANON;
+	size = kinds[0].size;
+	file = -1;
+	map(area);
+	memset(area, 1, size);
+	track();
+	stop = 0;
+	TEST_ASSERT(!pthread_create(&thread, NULL, scan_on, NULL), "pthread_create()");
+	for (int i = 0; i < MACHINES; i++) {
+		struct kvm_userspace_memory_region region = { SLOT, 0, GPA, size, (u64)area };
+		int machine = ioctl(kvm, KVM_CREATE_VM, 0);
+
+		made += machine >= 0 && !ioctl(machine, KVM_SET_USER_MEMORY_REGION, &region);
+		close(machine);
+		area[(i % MOST) * PAGE_SIZE] = 2;
+	}
+	stop = 1;
+	pthread_join(thread, NULL);
+	close(uffd);
+	close(kvm);
+	ksft_test_result(made == MACHINES, "machines come and go while PAGEMAP_SCAN protects\n");
+}
+
 static char *reserve(void)
 {
 	char *at = mmap(NULL, 2 * RESERVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -578,7 +615,7 @@ int main(void)
 	for (int k = 0; k < ARRAY_SIZE(kinds); k++)
 		for (int i = 0; i < ARRAY_SIZE(ops); i++)
 			tests += !!(ops[i].kinds & 1 << k) * (1 + ops[i].race);
-	ksft_set_plan(tests);
+	ksft_set_plan(tests + 1);
 	put("/proc/sys/vm/nr_hugepages", "24");
 	pagemap = open("/proc/self/pagemap", O_RDONLY);
 	TEST_ASSERT(pagemap >= 0, "/proc/self/pagemap");
@@ -602,6 +639,7 @@ int main(void)
 		}
 	}
 	kvm_vm_free(vm);
+	machines_come_and_go();
 	put("/proc/sys/vm/nr_hugepages", "0");
 	ksft_finished();
 }

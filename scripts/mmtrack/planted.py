@@ -2,7 +2,10 @@
 """Do the stages notice bugs? Loads the module selftests/planted, which has one of each class, into the kernel of each
 stage, and demands that the stage's own verdict fails and names every class that this kernel can see."""
 import os
+import subprocess
 import sys
+
+import yaml
 
 from mmtrack import guest, kunit, record, selftests
 
@@ -22,6 +25,25 @@ STAGES = {
     'kunit-kcsan': ('x86_64-kcsan', 'pgtable', kunit.KCSAN),
     'selftests': ('x86_64', 'none', []),
 }
+
+
+def tree(name):
+    """A tree with the series and this bug of fuzz.yaml, for make fuzz."""
+    with open(os.path.join(HERE, 'fuzz.yaml'), encoding='utf-8') as f:
+        bugs = {bug['name']: bug for bug in yaml.safe_load(f)}
+    if name not in bugs:
+        sys.exit(f'error: PLANT: {name} is none of {", ".join(bugs)}')
+    before, src = 'worktree "$B/fuzz/planted/linux" series; ', os.path.join(record.build(), 'fuzz', 'planted', 'linux')
+    if subprocess.run(kunit.kernel_env(['true'], before=before), check=False).returncode:
+        sys.exit(1)
+    with open(os.path.join(src, bugs[name]['file']), 'r+', encoding='utf-8') as f:
+        text = f.read()
+        if text.count(bugs[name]['old']) != 1:
+            sys.exit(f'error: PLANT: {name}: its old is not in {bugs[name]["file"]} once')
+        f.seek(0)
+        f.write(text.replace(bugs[name]['old'], bugs[name]['new']))
+        f.truncate()
+    return src
 
 
 def check(stage, out):

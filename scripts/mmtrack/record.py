@@ -8,7 +8,10 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SETTINGS = 'ARCHES TESTS PROGRAMS ROWS PATCHES MUTANTS CASES TOPIC MINUTES SIDE DEBUG TIMEOUT ACCEL LINUX BASE BASE_COMMIT'.split()
+SETTINGS = (
+    'ARCHES TESTS PROGRAMS ROWS PATCHES MUTANTS CASES TOPIC MINUTES SEED OPS PLANT KNOWN SIDE DEBUG TIMEOUT ACCEL'
+    ' LINUX BASE BASE_COMMIT'
+).split()
 STATUSES = ('pass', 'fail', 'skip', 'unsteady')
 WINDOW = 30  # how many runs back the history of a test is told
 

@@ -25,8 +25,8 @@
  * every fourth operation, all of them after each CHECK_EVERY, and at the end.
  *
  * What the documentation does not promise is not asserted: "Not asserted:" says where, and why.
- * Nor is what is known to be wrong in mainline and not fixed yet: "Known:" says what. One more
- * argument is the sum of those of KNOWN_* that are to be left out, 0 for none.
+ * Nor is what is known to be wrong in mainline and not fixed by the series: "Known:" says what.
+ * One more argument is the sum of those of KNOWN_* that are to be left out, 0 for none.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -118,8 +118,9 @@ enum mode {
 	KNOWN_HUGE_UNMAPPED = 64,
 	/* mode=0 scan:huge:0+1024:25354 */
 	KNOWN_HUGE_PART = 128,
-	KNOWN = KNOWN_ZERO_PAGE | KNOWN_ENTRIES | KNOWN_TEST_HMM | KNOWN_HUGE_UNMAPPED |
-		KNOWN_HUGE_PART,
+	KNOWN = KNOWN_HUGE_UNMAPPED | KNOWN_HUGE_PART,
+	/* those that the series fixes: with SIDE=base */
+	KNOWN_BASE = KNOWN | KNOWN_ZERO_PAGE | KNOWN_ENTRIES | KNOWN_TEST_HMM,
 };
 
 struct page {
@@ -592,7 +593,7 @@ static bool op_scan(const struct op *op)
 	if (!memory[op->kind].tracked)
 		return false;
 	/*
-	 * Known: PAGEMAP_SCAN leaves entries for migration and for memory of a device writable,
+	 * Known, and fixed: PAGEMAP_SCAN leaves entries for migration and for memory of a device writable,
 	 * unlike UFFDIO_WRITEPROTECT, and the protection is gone when the page comes back.
 	 */
 	for (unsigned int i = 0; mode & KNOWN_ENTRIES && i < len; i++) {
@@ -736,7 +737,7 @@ static bool op_exclusive(const struct op *op)
 }
 
 /*
- * Known: lib/test_hmm.c reads and writes the struct page of its own memory as if it was memory,
+ * Known, and fixed: lib/test_hmm.c reads and writes the struct page of its own memory as if it was memory,
  * when it has to look for the page again after an invalidation.
  */
 static bool is_in_device(const struct op *op)
@@ -803,7 +804,7 @@ static bool op_to_device(const struct op *op)
 		return false;
 	ioctl(device_of(op), HMM_DMIRROR_MIGRATE_TO_DEV, &cmd);
 	/*
-	 * Known: migrate_vma_insert_page() puts a page in the place of a write-protected zero page,
+	 * Known, and fixed: migrate_vma_insert_page() puts a page in the place of a write-protected zero page,
 	 * and forgets that.
 	 */
 	for (unsigned int i = op->start; i < op->start + op->len; i++) {
@@ -1467,7 +1468,7 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 2;
 	if (argc > 3)
-		known = atoi(argv[3]) & KNOWN;
+		known = atoi(argv[3]) & KNOWN_BASE;
 	if (!strcmp(argv[1], "list")) {
 		print_list(ops, random_list(ops, strtoull(argv[2], NULL, 0)));
 		return 0;

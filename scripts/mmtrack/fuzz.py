@@ -2,8 +2,10 @@
 """Does random operations on the memory of a process, beside a model of it, on the kernel with KASAN and the like: boots it
 and runs selftests/fuzz.c for MINUTES, each list of operations from a seed of its own. A list that fails is printed, shortened.
 
-SEED=n runs the list of that seed only; OPS="mode=0 write:anon:0+1:7 ..." or a file with such a list runs that. KNOWN=0
-asserts what is known to be wrong in mainline, too (or a sum of the KNOWN_* of fuzz.c, which are left out). PLANT=name is of the series with one of the bugs of selftests/planted/fuzz.yaml.
+The lists are those of the seeds from 1 on, or with MINUTES= from the time on, which nobody has tried. SEED=n runs the list
+of that seed only; OPS="mode=0 write:anon:0+1:7 ..." or a file with such a list runs that. KNOWN=0 asserts what is known to
+be wrong, too (or a sum of the KNOWN_* of fuzz.c, which are left out; SIDE=base leaves out what the series fixes). PLANT=name
+is of the series with one of the bugs of selftests/planted/fuzz.yaml.
 """
 import os
 import re
@@ -29,7 +31,8 @@ def command(work):
     if ops:
         return 60, 'fuzz file ops', {'/tests/ops': ops}
     seconds = 60 if seed else 60 * float(minutes or 1)
-    said = f'fuzz one {seed}' if seed else f'fuzz {seconds:.0f} {int(time.time())}'
+    said = f'fuzz one {seed}' if seed else f'fuzz {seconds:.0f} {int(time.time()) if minutes else 1}'
+    known = known or ('248' if os.environ.get('SIDE') == 'base' else '')
     return seconds, f'{said} {known}'.strip(), {}
 
 

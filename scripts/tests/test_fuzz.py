@@ -69,13 +69,13 @@ def test_a_splat(verdict):
 
 @pytest.fixture
 def settings(monkeypatch):
-    for name in ('OPS', 'SEED', 'MINUTES', 'KNOWN'):
+    for name in ('OPS', 'SEED', 'MINUTES', 'KNOWN', 'SIDE'):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
 
 def test_what_is_asked_of_the_guest(settings, tmp_path):
-    assert fuzz.command(str(tmp_path))[1].startswith('fuzz 60 ')
+    assert fuzz.command(str(tmp_path))[1] == 'fuzz 60 1'
     settings.setenv('MINUTES', '0.5')
     settings.setenv('KNOWN', '0')
     said_ = fuzz.command(str(tmp_path))[1]

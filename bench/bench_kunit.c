@@ -17,6 +17,7 @@
 #include <linux/rmap.h>
 #include <linux/shmem_fs.h>
 #include <linux/swapops.h>
+#include <linux/syscalls.h>
 #include <linux/trace_events.h>
 #include <linux/userfaultfd_k.h>
 #include <linux/vmalloc.h>
@@ -326,8 +327,13 @@ static unsigned long scratch;
 
 static unsigned long map(struct kunit *test, struct file *file, unsigned long npages, unsigned long flags)
 {
-	unsigned long addr = vm_mmap(file, 0, LEN(npages), PROT_READ | PROT_WRITE, flags, 0);
+	unsigned long addr;
 
+	/* vm_mmap() knows nothing of MAP_HUGETLB */
+	if (flags & MAP_HUGETLB)
+		addr = ksys_mmap_pgoff(0, LEN(npages), PROT_READ | PROT_WRITE, flags, -1, 0);
+	else
+		addr = vm_mmap(file, 0, LEN(npages), PROT_READ | PROT_WRITE, flags, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
 	return addr;
 }
@@ -354,9 +360,9 @@ static struct file *shmem(struct kunit *test, unsigned long npages)
 	return file;
 }
 
-static long call3(struct kunit *test, unsigned int nr, unsigned long a, unsigned long b, unsigned long c)
+static void mprotect(struct kunit *test, unsigned long addr, unsigned long npages, unsigned long prot)
 {
-	return mm_kunit_syscall(test, nr, a, b, c, 0, 0);
+	KUNIT_ASSERT_EQ(test, 0, do_mprotect_pkey(addr, LEN(npages), prot, -1));
 }
 
 /* What notifiers hear, with and without the flushes of the TLB. */
@@ -424,9 +430,9 @@ static void exclusive(struct kunit *test, const char *kind, unsigned long npages
 	base = map(test, NULL, size >> PAGE_SHIFT, MAP_PRIVATE | MAP_ANONYMOUS);
 	addr = ALIGN(base, PMD_SIZE);
 	if (order)
-		call3(test, __NR_madvise, base, size, MADV_HUGEPAGE);
+		do_madvise(current->mm, base, size, MADV_HUGEPAGE);
 
-#define FRESH call3(test, __NR_madvise, base, size, MADV_DONTNEED); touch(test, addr, npages); lru_add_drain_all()
+#define FRESH do_madvise(current->mm, base, size, MADV_DONTNEED); touch(test, addr, npages); lru_add_drain_all()
 #define TAKE do { if (range) take_range(test, addr, npages, pages); else take_in_loop(test, addr, npages); } while (0)
 	BENCH("exclusive", text, how, npages, FRESH, TAKE);
 	snprintf(text, sizeof(text), "%s, %lu pages, back", kind, npages);
@@ -508,12 +514,18 @@ static void pagemap_scan(struct kunit *test, struct file *file, unsigned long ad
 	KUNIT_ASSERT_GE(test, mm_kunit_ioctl(file, scratch, PAGEMAP_SCAN, &arg, sizeof(arg)), 0);
 }
 
+#if SERIES
+#define is_marker(pte) pte_swp_uffd_wp_special(pte)
+#else
+#define is_marker(pte) pte_is_uffd_wp_marker(pte)
+#endif
+
 static noinline unsigned long count_markers(const pte_t *pte, unsigned long n)
 {
 	unsigned long i, found = 0;
 
 	for (i = 0; i < n; i++)
-		found += pte_is_uffd_wp_marker(READ_ONCE(pte[i]));
+		found += is_marker(READ_ONCE(pte[i]));
 	return found;
 }
 
@@ -580,10 +592,10 @@ static void uffd(struct kunit *test, const char *kind, struct file *file, unsign
 	end = map(test, file, npages, flags);
 	unmap(test, end, npages);
 	BENCH(kind, "mremap", "call", units, register_again(test, uffd, addr, npages); ARM,
-	      KUNIT_ASSERT_EQ(test, end, mm_kunit_syscall(test, __NR_mremap, addr, LEN(npages), LEN(npages),
-							  MREMAP_MAYMOVE | MREMAP_FIXED, end)); swap(addr, end));
+	      KUNIT_ASSERT_EQ(test, end, ksys_mremap(addr, LEN(npages), LEN(npages),
+						 MREMAP_MAYMOVE | MREMAP_FIXED, end)); swap(addr, end));
 	BENCH(kind, "MADV_DONTNEED", "call", units, register_again(test, uffd, addr, npages); ARM,
-	      call3(test, __NR_madvise, addr, LEN(npages), MADV_DONTNEED));
+	      do_madvise(current->mm, addr, LEN(npages), MADV_DONTNEED));
 	unmap(test, addr, npages);
 	BENCH(kind, "munmap", "call", units,
 	      addr = map(test, file, npages, flags); register_again(test, uffd, addr, npages); ARM,
@@ -634,9 +646,9 @@ static void bench_notifier(struct kunit *test)
 			touch(test, addr, npages);
 			snprintf(text, sizeof(text), "mprotect, %lu pages, %s", npages, hows[how]);
 			BENCH("notifier", text, "call", npages,
-			      call3(test, __NR_mprotect, addr, LEN(npages), PROT_READ | PROT_WRITE);
+			      mprotect(test, addr, npages, PROT_READ | PROT_WRITE);
 			      touch(test, addr, npages),
-			      call3(test, __NR_mprotect, addr, LEN(npages), PROT_READ));
+			      mprotect(test, addr, npages, PROT_READ));
 			unmap(test, addr, npages);
 		}
 	}
@@ -749,13 +761,13 @@ static void ordinary(struct kunit *test, const char *kind, struct file *file, un
 	BENCH(kind, "fork", "call", npages, touch(test, addr, npages); lru_add_drain_all(),
 	      child = mm_kunit_fork(test); barrier(); mm_kunit_end_child(test, child));
 	BENCH(kind, "mprotect, read", "call", npages,
-	      call3(test, __NR_mprotect, addr, LEN(npages), PROT_READ | PROT_WRITE); touch(test, addr, npages),
-	      call3(test, __NR_mprotect, addr, LEN(npages), PROT_READ));
-	BENCH(kind, "mprotect, write", "call", npages, call3(test, __NR_mprotect, addr, LEN(npages), PROT_READ),
-	      call3(test, __NR_mprotect, addr, LEN(npages), PROT_READ | PROT_WRITE));
+	      mprotect(test, addr, npages, PROT_READ | PROT_WRITE); touch(test, addr, npages),
+	      mprotect(test, addr, npages, PROT_READ));
+	BENCH(kind, "mprotect, write", "call", npages, mprotect(test, addr, npages, PROT_READ),
+	      mprotect(test, addr, npages, PROT_READ | PROT_WRITE));
 	BENCH(kind, "mremap", "call", npages, ,
-	      KUNIT_ASSERT_EQ(test, other, mm_kunit_syscall(test, __NR_mremap, addr, LEN(npages), LEN(npages),
-							    MREMAP_MAYMOVE | MREMAP_FIXED, other)); swap(addr, other));
+	      KUNIT_ASSERT_EQ(test, other, ksys_mremap(addr, LEN(npages), LEN(npages),
+						 MREMAP_MAYMOVE | MREMAP_FIXED, other)); swap(addr, other));
 	proc = mm_kunit_open_proc(test, "pagemap", O_RDONLY);
 	BENCH(kind, "PAGEMAP_SCAN", "call", npages, ,
 	      pagemap_scan(test, proc->file, addr, npages, 0, PAGE_IS_PRESENT));

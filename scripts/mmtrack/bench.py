@@ -18,7 +18,11 @@ import yaml
 from mmtrack import guest, kunit, record
 from mmtrack.mutants import shell
 
-UNIT, SIDES = {'x86_64': 'instructions', 'um': 'ns'}, ('base', 'series')
+UNIT = {'x86_64': 'instructions', 'um': 'ns'}
+# what is compiled, and the cases of a side that has not all: marker is the series with another PTE for the uffd-wp marker,
+# that of mainline with the uffd bit, which shows what the special PTE gains over any constant
+SIDES = {'base': 'bench_*', 'marker': 'bench_uffd*', 'series': 'bench_*'}
+NAMES = {'base': 'mainline', 'marker': 'series, marker with the uffd bit'}
 WITHIN = 1  # per cent
 LINES = [
     ('mainline 7.3: mapping_dirty_helpers', 'call', 'base'),
@@ -29,7 +33,17 @@ BENCH = os.path.join(record.ROOT, 'bench')
 # SIDE DIR: its tree with the benchmark in it. Nothing but a driver selects the helpers.
 PREPARE = r'''
 need_tree && need_commits
-worktree "$2" "$1"
+worktree "$2" "${1/marker/series}"
+if [ "$1" = marker ]; then
+	marker='__swp_entry_encode(make_pte_marker_entry(PTE_MARKER_UFFD_WP))'
+	sed -i "/^#define UFFD_WP_SWP_PTE_SPECIAL/s/__pte(0)/$marker/" "$2/include/linux/swapops.h"
+	grep -qF "pte_swp_mkuffd($marker)" "$2/include/linux/swapops.h" || die "bench: the special PTE has another #define now"
+fi
+# mm_kunit.h calls these
+visible=$(git -C "$tree" log -1 --format=%H --grep='^mm: make the functions behind some system calls visible' base..series)
+if [ "$1" = base ] && [ -n "$visible" ]; then
+	git -C "$tree" show "$visible" | git -C "$2" apply
+fi
 mkdir -p "$2/mm/tests" && cp "$root/bench/bench_kunit.c" "$2/mm/tests/"
 git -C "$tree" show series:mm/tests/mm_kunit.h >"$2/mm/tests/mm_kunit.h"
 echo "obj-y += tests/bench_kunit.o" >>"$2/mm/Makefile"
@@ -52,7 +66,7 @@ def where(side, name='linux'):
 def measured(side, arch, out, cases):
     """The rows that the benchmark prints."""
     at = os.path.join(out, f'{side}-{arch}')
-    args = [f'kunit.filter_glob=bench{cases and "."}{cases}', 'kunit.enable=1']
+    args = [f'kunit.filter_glob=bench.{cases}', 'kunit.enable=1']
     args += ['kunit_shutdown=halt', 'mem=2G'] if arch == 'um' else ['kunit_shutdown=reboot']
     # what -icount counts is not to depend on another CPU
     box = guest.Guest(arch, where(side, arch), args, f'{at}.console', cpus=1, icount=arch != 'um')
@@ -106,7 +120,7 @@ def table(group, arch, of_group):
     last = next(how for how in ('range', 'loop', 'call') if ('series', how) in heads or how == 'call')
     first = 'loop' if last == 'range' else last
     yield f'\n### {group}: {"events" if is_event(of_group[0]) else UNIT[arch] + " a unit"}, {arch}\n'
-    names = [f'{"mainline" if side == "base" else side}: {how}' for side, how in heads]
+    names = [f'{NAMES.get(side, side)}: {how}' for side, how in heads]
     yield f'| | units | {" | ".join(names)} | ratio |'
     yield '|---' * (len(heads) + 3) + '|'
     for what in dict.fromkeys(r['what'] for r in of_group):
@@ -263,19 +277,20 @@ def main(argv):
     out = os.environ.get('MMTRACK_OUT') or record.results('bench')
     os.makedirs(out, exist_ok=True)
     # UML has the cases of dirty tracking only
-    arches = ['x86_64'] + ['um'] * ('bench_dirty' in chosen)
-    n, total, results = 0, 1 + 4 * len(arches), []
+    runs = [('x86_64', side) for side, of in SIDES.items() if fnmatch.filter(chosen, of)]
+    runs += [('um', side) for side in ('base', 'series') if 'bench_dirty' in chosen]
+    n, total, results = 0, 1 + 2 * len(runs), []
     with guest.step(n := n + 1, total, 'trees'):
-        for side in SIDES:
+        for side in dict(reversed(run) for run in runs):
             shell(PREPARE, side, where(side))
-    for side in SIDES:
-        for arch in arches:
-            with guest.step(n := n + 1, total, f'kernel: {side}, {arch}'):
-                shell(BUILD, arch, f'{out}/{side}-{arch}.build', where(side), where(side, arch))
-    for arch in arches:
-        for side in SIDES:
-            print(f'[{(n := n + 1)}/{total}] run: {side}, {arch}')
-            results += measured(side, arch, out, cases)
+    for arch, side in runs:
+        with guest.step(n := n + 1, total, f'kernel: {side}, {arch}'):
+            shell(BUILD, arch, f'{out}/{side}-{arch}.build', where(side), where(side, arch))
+    for arch, side in runs:
+        print(f'[{(n := n + 1)}/{total}] run: {side}, {arch}')
+        # one glob for the guest: that of the side, if CASES has more
+        fits = fnmatch.filter(chosen, SIDES[side]) == chosen
+        results += measured(side, arch, out, cases if cases and fits else SIDES[side])
     write(results, out)
     print('\n'.join(summary(counts(results))), f'\nall of it: {out}/results.md')
     if keep:

@@ -180,13 +180,24 @@ def test_one_case(lab, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    'cases, um', [('', 2), ('bench_dirty', 2), ('bench_d*', 2), ('bench_ordinary', 0), ('*uffd*', 0)]
+    'cases, sides, um',
+    [
+        ('', 3, 2),
+        ('bench_dirty', 2, 2),
+        ('bench_d*', 2, 2),
+        ('bench_ordinary', 2, 0),
+        ('*uffd*', 3, 0),
+        ('*uffd_t*', 3, 0),
+    ],
 )
-def test_uml_has_dirty_tracking_only(lab, monkeypatch, cases, um):
+def test_uml_has_dirty_tracking_and_the_marker_uffd_only(lab, monkeypatch, cases, sides, um):
     monkeypatch.setenv('CASES', cases)
     lab.run()
-    assert len(lab.commands) == 2 + um and sum('/um/linux' in line for line in lab.commands) == um
-    assert len(lab.shells) == 2 + len(lab.commands)
+    assert len(lab.commands) == sides + um and sum('/um/linux' in line for line in lab.commands) == um
+    assert len(lab.shells) == sides + len(lab.commands)
+    globs = {'*uffd*': 'bench.*uffd*', '*uffd_t*': 'bench.*uffd_t*'}
+    markers = [line for line in map(str, lab.commands) if '/marker/' in line]
+    assert len(markers) == sides - 2 and all(globs.get(cases, 'bench.bench_uffd*') in line for line in markers)
 
 
 def test_no_such_case(lab, monkeypatch):
@@ -308,6 +319,7 @@ def kernel(tmp_path, monkeypatch):
         if tag == 'base':
             git('tag', 'base')
         files['mm/tests/mm_kunit.h'] = 'header\n'
+        files['include/linux/swapops.h'] = '#define UFFD_WP_SWP_PTE_SPECIAL\tpte_swp_mkuffd(__pte(0))\n'
         files['mm/Kconfig'] = 'config AS_DIRTY_HELPERS\n\tbool\n\nconfig OTHER\n\tbool\n'
     git('checkout', '-q', '-B', 'series')
     return top
@@ -317,7 +329,7 @@ def test_the_trees_that_are_compiled(kernel):
     for _ in range(2):  # the second time it is there
         for side in bench.SIDES:
             bench.shell(bench.PREPARE, side, bench.where(side))
-    for side, name in (('base', 'MAPPING'), ('series', 'AS')):
+    for side, name in (('base', 'MAPPING'), ('marker', 'AS'), ('series', 'AS')):
         tree = kernel.parent / 'bench' / side / 'linux'
         assert (
             tree / 'mm/Kconfig'
@@ -327,6 +339,20 @@ def test_the_trees_that_are_compiled(kernel):
         with open(f'{ROOT}/bench/bench_kunit.c', encoding='utf-8') as f:
             assert (tree / 'mm/tests/bench_kunit.c').read_text() == f.read()
     assert (kernel / 'mm/Makefile').read_text() == 'obj-y += rmap.o\n'
+    encoded = [
+        (kernel.parent / f'bench/{side}/linux/include/linux/swapops.h').read_text() for side in ('marker', 'series')
+    ]
+    assert ['PTE_MARKER_UFFD_WP' in text for text in encoded] == [True, False]
+
+
+def test_a_special_pte_that_is_not_found(kernel, capfd):
+    (kernel / 'include/linux/swapops.h').write_text('#define UFFD_WP_SWP_PTE_SPECIAL\t__pte(4)\n')
+    subprocess.run(
+        ['git', '-C', kernel, '-c', 'user.name=a', '-c', 'user.email=a@b', 'commit', '-qam', 'x'], check=True
+    )
+    with pytest.raises(SystemExit):
+        bench.shell(bench.PREPARE, 'marker', bench.where('marker'))
+    assert 'another #define' in capfd.readouterr().err
 
 
 def test_changes_that_are_not_committed(kernel, capfd):

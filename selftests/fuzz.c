@@ -26,7 +26,8 @@
  *
  * What the documentation does not promise is not asserted: "Not asserted:" says where, and why.
  * Nor is what is known to be wrong in mainline and not fixed by the series: "Known:" says what.
- * One more argument is the sum of those of KNOWN_* that are to be left out, 0 for none.
+ * One more argument is the sum of those of KNOWN_* that are to be left out, 0 for none, or "base"
+ * for all that mainline has.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -737,8 +738,8 @@ static bool op_exclusive(const struct op *op)
 }
 
 /*
- * Known, and fixed: lib/test_hmm.c reads and writes the struct page of its own memory as if it was memory,
- * when it has to look for the page again after an invalidation.
+ * Known, and fixed: lib/test_hmm.c reads and writes the struct page of its own memory as if it was
+ * memory, when it has to look for the page again after an invalidation.
  */
 static bool is_in_device(const struct op *op)
 {
@@ -796,16 +797,23 @@ static bool op_device_write(const struct op *op)
  * Not asserted: that pages migrate, to a device, from it, or to another node. Contents and
  * protection must stay as they are, whether they do or not.
  */
-static bool op_to_device(const struct op *op)
+static bool migrate(const struct op *op, unsigned long to)
 {
 	struct hmm_dmirror_cmd cmd = command(op);
 
 	if (device_of(op) < 0 || memory[op->kind].shared)
 		return false;
-	ioctl(device_of(op), HMM_DMIRROR_MIGRATE_TO_DEV, &cmd);
+	ioctl(device_of(op), to, &cmd);
+	return true;
+}
+
+static bool op_to_device(const struct op *op)
+{
+	if (!migrate(op, HMM_DMIRROR_MIGRATE_TO_DEV))
+		return false;
 	/*
-	 * Known, and fixed: migrate_vma_insert_page() puts a page in the place of a write-protected zero page,
-	 * and forgets that.
+	 * Known, and fixed: migrate_vma_insert_page() puts a page in the place of a
+	 * write-protected zero page, and forgets that.
 	 */
 	for (unsigned int i = op->start; i < op->start + op->len; i++) {
 		struct page *page = &pages[op->kind][i];
@@ -818,12 +826,7 @@ static bool op_to_device(const struct op *op)
 
 static bool op_to_system(const struct op *op)
 {
-	struct hmm_dmirror_cmd cmd = command(op);
-
-	if (device_of(op) < 0 || memory[op->kind].shared)
-		return false;
-	ioctl(device_of(op), HMM_DMIRROR_MIGRATE_TO_SYS, &cmd);
-	return true;
+	return migrate(op, HMM_DMIRROR_MIGRATE_TO_SYS);
 }
 
 static bool op_to_node(const struct op *op)
@@ -1468,7 +1471,7 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 2;
 	if (argc > 3)
-		known = atoi(argv[3]) & KNOWN_BASE;
+		known = !strcmp(argv[3], "base") ? KNOWN_BASE : atoi(argv[3]) & KNOWN_BASE;
 	if (!strcmp(argv[1], "list")) {
 		print_list(ops, random_list(ops, strtoull(argv[2], NULL, 0)));
 		return 0;

@@ -32,7 +32,7 @@ def command(work):
         return 60, 'fuzz file ops', {'/tests/ops': ops}
     seconds = 60 if seed else 60 * float(minutes or 1)
     said = f'fuzz one {seed}' if seed else f'fuzz {seconds:.0f} {int(time.time()) if minutes else 1}'
-    known = known or ('248' if os.environ.get('SIDE') == 'base' else '')
+    known = known or ('base' if os.environ.get('SIDE') == 'base' else '')
     return seconds, f'{said} {known}'.strip(), {}
 
 

@@ -41,9 +41,8 @@ class step:
 
 def initramfs(path, obj, files, links=()):
     """Writes one with these files, {name in it: file}, and links, {name: to where}; obj is a kernel that was built."""
-    lines = [f'dir /{name} 755 0 0' for name in ('dev', 'bin', 'tests', 'tests/kvm', 'out')] + [
-        'nod /dev/console 600 0 0 c 5 1'
-    ]
+    folders = {'/dev', '/bin', '/tests', '/out', *map(os.path.dirname, files)} - {'/'}
+    lines = [f'dir {name} 755 0 0' for name in sorted(folders)] + ['nod /dev/console 600 0 0 c 5 1']
     lines += [f'file {name} {file} 755 0 0' for name, file in files.items()]
     lines += [f'slink {name} {to} 777 0 0' for name, to in dict(links).items()]
     with open(path + '.list', 'w', encoding='utf-8') as f:

@@ -211,7 +211,8 @@ def expected_for(version):
 
 def suite_of(name):
     """(folder of tools/testing/selftests, the name in it) of a program."""
-    return ('kvm', name[4:]) if name.startswith('kvm/') else ('mm', name)
+    suite, _, name = name.rpartition('/')
+    return suite or 'mm', name
 
 
 def has(src, name):

@@ -144,7 +144,7 @@ selfcheck: ## test the scripts themselves, on small fakes
 	@scripts/deps.sh selfcheck
 	@$(mm) stage $@ -- $(pytest) scripts/tests --ignore=scripts/tests/test_mail.py
 
-check: ## lint, selfcheck, mail-test, kunit, kunit-debug, stress, selftests, planted, prefixes, topics-check (or STAGES=); repeats nothing that passed
+check: ## lint, selfcheck, mail-test, tools-tests, kunit, kunit-debug, stress, fuzz, selftests, planted, prefixes, topics-check (or STAGES=); repeats nothing that passed
 	@scripts/deps.sh
 	@scripts/tree.sh
 	@$(mm) check $(STAGES)

@@ -6,7 +6,7 @@
  *	memory while it is dying (process_mrelease()), a hundred times. A device that mirrors
  *	another process goes on.
  * scanned: one thread protects 1 GiB again and again, by PAGEMAP_SCAN and UFFDIO_WRITEPROTECT.
- *	A device reads, writes and takes 64 pages of it a thousand times: it comes to an end, and
+ *	A device reads, writes and takes 64 pages of it 300 times: it comes to an end, and
  *	reads what was written.
  */
 #define _GNU_SOURCE
@@ -30,7 +30,7 @@
 #include <lib/test_hmm_uapi.h>
 
 #define PAGES 64
-#define TRIES 10000
+#define TRIES 100
 
 static size_t page;
 
@@ -73,7 +73,8 @@ static long device(int fd, unsigned long request, char *at, char *buffer)
 		if (errno != EBUSY && errno != EAGAIN && errno != ENOENT)
 			QUIT("ioctl of the device");
 	}
-	QUIT("the device never got its pages");
+	printf("# the device did not get its pages in %d tries\n", TRIES);
+	exit(1);
 }
 
 static void child(int ready)
@@ -234,7 +235,9 @@ static void scanned(void)
 	while (!__atomic_load_n(&scan.scans, __ATOMIC_RELAXED))
 		sched_yield();
 
-	for (turn = 0; turn < 1000; turn++) {
+	for (turn = 0; turn < 300; turn++) {
+		if (turn % 100 == 0)
+			printf("# turn %d, %ld tries, %ld scans\n", turn, tries, scan.scans);
 		at = scan.at + turn / 3 * bytes % (scan.bytes / 16);
 		if (turn % 3 == 0) {
 			memset(from, turn, bytes);
@@ -253,7 +256,7 @@ static void scanned(void)
 	}
 	__atomic_store_n(&scan.stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
-	printf("# 1000 turns took %ld tries beside %ld scans\n", tries, scan.scans);
+	printf("# 300 turns took %ld tries beside %ld scans\n", tries, scan.scans);
 	close(fd);
 }
 

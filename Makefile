@@ -5,20 +5,20 @@
 #   B=dir          where everything is built (default build, or build/BASE)
 #   ARCHES="um i386 x86_64-debug"  what make kunit runs (default: um x86_64 arm64)
 #   TESTS=suite.test  PROGRAMS="uffd*"  ROWS="no-*"  PATCHES=12-20  MUTANTS="ex-*"  CASES=bench_dirty
-#                  only these: KUnit tests, mm selftests, rows of the matrix, patches, mutations, benchmarks
+#                  only these: KUnit tests, mm selftests or programs, rows of the matrix, patches, mutations, benchmarks
 #   TOPIC=name     a topic of patches/series: mbox, b4 and topics-check take this one; NEEDS=1: and the patches of those it needs
 #   J=n            jobs at once (default: one a CPU); TIMEOUT=s; ACCEL=kvm instead of tcg
 #   MINUTES=n      how long make stress and make fuzz run (default 1)
 #   SEED=n  OPS="mode=0 write:anon:0+1:7 ..."  make fuzz: only the list of this seed, or this one, or that in a file
-#   PLANT=name     make fuzz: with a bug of selftests/planted/fuzz.yaml; KNOWN=0: with what is known to be wrong in mainline
-#   SIDE=base      make selftests, screen and fuzz of what the series stands on; DEBUG=1 with KASAN, lockdep and the like
+#   PLANT=name     make fuzz, programs: with a bug of selftests/planted/fuzz.yaml; KNOWN=0: with what is known to be wrong in mainline
+#   SIDE=base      make selftests, programs, screen and fuzz of what the series stands on; DEBUG=1 with KASAN, lockdep and the like
 #   FORCE=1        make check: run what has passed already, too; WRITE=1: record what was measured
 #   DEPS=no        do not look for missing packages
 
 default_base := $(shell awk '!/^\#/ && NF { print $$1; exit }' configs/bases)
 B ?= build$(if $(filter-out $(default_base),$(BASE)),/$(BASE))
-STAGES ?= lint selfcheck mail-test tools-tests kunit kunit-debug stress fuzz selftests planted prefixes topics-check
-full := $(STAGES) screen kunit-archs topics-check-full matrix no-notifier kunit-kcsan bisect mutants coverage
+STAGES ?= lint selfcheck mail-test tools-tests kunit kunit-debug stress fuzz selftests programs-check planted prefixes topics-check
+full := $(STAGES) programs screen kunit-archs topics-check-full matrix no-notifier kunit-kcsan bisect mutants coverage
 export B BASE BASE_COMMIT LINUX ARCHES TESTS PROGRAMS ROWS PATCHES MUTANTS CASES TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES SEED OPS PLANT KNOWN J DEPS WRITE TOPIC NEEDS
 export PYTHONPATH := scripts
 export PYTHONDONTWRITEBYTECODE := 1
@@ -36,7 +36,7 @@ endef
 .DEFAULT_GOAL := kunit
 # they share the tree and the builds, and use all CPUs themselves
 .NOTPARALLEL:
-.PHONY: kunit kunit-archs kunit-debug kunit-kcsan stress selftests screen fuzz planted shell gdb tree refresh range-diff rebase mbox b4 mail-test lint no-notifier \
+.PHONY: kunit kunit-archs kunit-debug kunit-kcsan stress selftests programs programs-check screen fuzz planted shell gdb tree refresh range-diff rebase mbox b4 mail-test lint no-notifier \
 	matrix matrix-check prefixes topics topics-check topics-check-full tools-tests bisect mutants coverage bench check check-full report selfcheck deps clean distclean help
 
 kunit: ## build and run the KUnit suites on every one of ARCHES, table at the end (the default)
@@ -56,6 +56,12 @@ stress: ## writers, harvesters, fork, mremap, reclaim and a device all at once, 
 
 selftests: ## boot the tree's own mm selftests in QEMU, compare each test with the base's result
 	$(call stage,tree selftests,$(mm) selftests)
+
+programs: ## boot stress-ng, QEMU with snapshots and migration, and CRIU in QEMU, compare each with the base's result
+	$(call stage,tree selftests programs,$(mm) programs)
+
+programs-check: # those of make check
+	$(call stage,tree selftests programs,$(mm) programs --check)
 
 screen: ## write to a framebuffer in QEMU from several threads: is all of it on the screen?
 	$(call stage,tree selftests,$(mm) screen)
@@ -144,7 +150,7 @@ selfcheck: ## test the scripts themselves, on small fakes
 	@scripts/deps.sh selfcheck
 	@$(mm) stage $@ -- $(pytest) scripts/tests --ignore=scripts/tests/test_mail.py
 
-check: ## lint, selfcheck, mail-test, tools-tests, kunit, kunit-debug, stress, fuzz, selftests, planted, prefixes, topics-check (or STAGES=); repeats nothing that passed
+check: ## lint, selfcheck, mail-test, tools-tests, kunit, kunit-debug, stress, fuzz, selftests, programs-check, planted, prefixes, topics-check (or STAGES=); repeats nothing that passed
 	@scripts/deps.sh
 	@scripts/tree.sh
 	@$(mm) check $(STAGES)

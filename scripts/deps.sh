@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 [ "${DEPS:-}" != no ] || exit 0
-[ $# != 0 ] || set -- tree um x86_64 arm64 i386 selftests lint mail matrix-check selfcheck tools
+[ $# != 0 ] || set -- tree um x86_64 arm64 i386 selftests programs lint mail matrix-check selfcheck tools
 if command -v apt-get >/dev/null; then
 	install='apt-get install' column=2
 elif command -v dnf >/dev/null; then
@@ -82,6 +82,10 @@ ld.lld-19                   lld-19                  lld19                   -   
 /usr/include/urcu.h         liburcu-dev             userspace-rcu-devel     liburcu                  tools
 busybox                     busybox-static          busybox                 busybox                  selftests coverage
 pgrep                       procps                  procps-ng               procps-ng                selfcheck
+stress-ng                   stress-ng               stress-ng               stress-ng                programs
+criu                        criu                    criu                    criu                     programs
+setsid                      util-linux              util-linux              util-linux               programs
+ld                          binutils                binutils                binutils                 programs
 py:matplotlib               python3-matplotlib      python3-matplotlib      python-matplotlib        bench
 END
 

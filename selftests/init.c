@@ -10,7 +10,8 @@
  *	> alive			while there is nothing to say
  *	> done			all of them ran
  *
- * The kernel's messages have the console for themselves. As "init shell" it starts a shell on the console instead.
+ * The kernel's messages have the console for themselves. As "init shell" it starts a shell on the console instead. As
+ * "init host" (make programs) it runs them with the host's root, which QEMU exports, as its own, and /tests as /mnt.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -36,6 +37,7 @@
 #define STUCK_SECS	20
 
 static FILE *report;
+static const char *tests = "/tests";
 
 static double now(void)
 {
@@ -150,7 +152,7 @@ static pid_t start(const char *command, int out)
 	for (char *word = strtok(copy, " "); word && argc < 31; word = strtok(NULL, " "))
 		argv[argc++] = word;
 	argv[argc] = NULL;
-	if (chdir("/tests"))
+	if (chdir(tests))
 		_exit(127);
 	snprintf(path, sizeof(path), "./%s", argv[0]);
 	argv[0] = path;
@@ -181,6 +183,31 @@ __attribute__((noreturn)) static void shell(void)
 	while (waitpid(-1, NULL, 0) != pid)
 		;
 	end_guest();
+}
+
+/* The host's root is read-only: what a program writes goes to memory, what it sees of /dev, /proc and /sys is the guest's. */
+static void enter_host(void)
+{
+	static const char * const kernel[] = { "/dev", "/proc", "/sys" };
+	static const char * const memory[] = { "/host/tmp", "/host/run", "/host/var/tmp" };
+
+	mkdir("/host", 0755);
+	if (mount("host", "/host", "9p", MS_RDONLY, "trans=virtio,version=9p2000.L,cache=loose,msize=512000"))
+		give_up("the host's root: %s", strerror(errno));
+	for (unsigned int i = 0; i < 3; i++) {
+		char path[16];
+
+		mount_at("tmpfs", memory[i], "mode=1777");
+		snprintf(path, sizeof(path), "/host%s", kernel[i]);
+		if (mount(kernel[i], path, NULL, MS_MOVE, NULL))
+			give_up("move %s: %s", kernel[i], strerror(errno));
+	}
+	tests = "/mnt";
+	if (mount("/tests", "/host/mnt", NULL, MS_BIND, NULL) || chdir("/host") || mount(".", "/", NULL, MS_MOVE, NULL) ||
+	    chroot("."))
+		give_up("enter the host's root: %s", strerror(errno));
+	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
+	setenv("HOME", "/tmp", 1);
 }
 
 /* Reports what there is to read, a "| " before each line. False at the end of it. */
@@ -297,6 +324,8 @@ int main(int argc, char **argv)
 	programs = fopen("/programs", "r");
 	if (!programs)
 		give_up("/programs: %s", strerror(errno));
+	if (argc > 1 && !strcmp(argv[1], "host"))
+		enter_host();
 	while (fgets(line, sizeof(line), programs)) {
 		line[strcspn(line, "\n")] = 0;
 		if (sscanf(line, "%d %n", &limit, &at) != 1)

@@ -199,10 +199,10 @@ class Verdict:
             print(f'{row[0]:{width}}  {row[1]:6}  {row[2]:6}  {row[3]:7}  {row[4]:7}  {row[5]:7.1f}')
 
 
-def expected_for(version):
+def expected_for(version, here=HERE):
     """The file of this version, or else of another of the same 7.3."""
-    exact = os.path.join(HERE, 'expected', version + '.txt')
-    near = sorted(glob.glob(os.path.join(HERE, 'expected', '.'.join(version.split('.')[:2]) + '.*.txt')))
+    exact = os.path.join(here, 'expected', version + '.txt')
+    near = sorted(glob.glob(os.path.join(here, 'expected', '.'.join(version.split('.')[:2]) + '.*.txt')))
     if os.path.exists(exact) or not near:
         return exact
     print(f'{version} has no results of its own, compared with {os.path.basename(near[-1])}')
@@ -285,6 +285,26 @@ def boot(name, obj, out, at, files, commands, args=('kunit.enable=0',), links=()
     return Run(at, ended)
 
 
+def compare(start, at, names, path, part, write):
+    """The exit code of a stage: boots a guest by start(AT, NAMES), which gives its Run, and one more for those that were
+    wrong; or writes what is expected. part: these are not all."""
+    run = start(at, names)
+    listed, comment = expected.selftests(path)
+    if part:
+        listed = {key: value for key, value in listed.items() if key[0] in names}
+    if write or os.environ.get('WRITE'):
+        if run.error or part:
+            sys.exit(f'error: {run.error or "not all programs ran"}: nothing written')
+        write_expected(path, comment, run, listed)
+        return 0
+    verdict = Verdict(run, listed)
+    if verdict.again:
+        print('again:', *verdict.again)
+        verdict = Verdict(run, listed, start(f'{at}-again', verdict.again))
+    verdict.table()
+    return kunit.report(verdict)
+
+
 def source(side):
     """The tree of a side."""
     if side == 'series':
@@ -312,22 +332,10 @@ def main(argv):
     with guest.step(2, 3, f'selftests {side}: programs'):
         files = build_programs(src, obj, work, {command.split()[0] for _, command in commands}, f'{out}/programs.build')
     print(f'[3/3] selftests {side}: run')
-    run = boot(name, obj, work, f'{out}/{name}', files, commands)
+
+    def again(at, names):
+        return boot(name, obj, work, at, files, [(limit, command) for limit, command in commands if command in names])
 
     path = expected_for(record.said_by('make', '-s', '--no-print-directory', 'kernelversion', at=src))
-    listed, comment = expected.selftests(path)
-    ran = {command for _, command in commands}
-    if os.environ.get('PROGRAMS'):
-        listed = {key: value for key, value in listed.items() if key[0] in ran}
-    if opts.write or os.environ.get('WRITE'):
-        if run.error or os.environ.get('PROGRAMS'):
-            sys.exit(f'error: {run.error or "not all programs ran"}: nothing written')
-        write_expected(path, comment, run, listed)
-        return 0
-    verdict = Verdict(run, listed)
-    if verdict.again:
-        print('again:', *verdict.again)
-        commands = [(limit, command) for limit, command in commands if command in verdict.again]
-        verdict = Verdict(run, listed, boot(name, obj, work, f'{out}/{name}-again', files, commands))
-    verdict.table()
-    return kunit.report(verdict)
+    names = [command for _, command in commands]
+    return compare(again, f'{out}/{name}', names, path, os.environ.get('PROGRAMS'), opts.write)

@@ -10,8 +10,10 @@
  *	> alive			while there is nothing to say
  *	> done			all of them ran
  *
- * The kernel's messages have the console for themselves. As "init shell" it starts a shell on the console instead. As
- * "init host" (make programs) it runs them with the host's root, which QEMU exports, as its own, and /tests as /mnt.
+ * The kernel's messages have the console for themselves. As "init shell" it starts a shell on the
+ * console instead.
+ * As "init host" (make programs) its programs have the host's root, which QEMU exports, and run in
+ * /mnt, which is /tests.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -185,14 +187,18 @@ __attribute__((noreturn)) static void shell(void)
 	end_guest();
 }
 
-/* The host's root is read-only: what a program writes goes to memory, what it sees of /dev, /proc and /sys is the guest's. */
+/*
+ * Makes the host's root that of the guest. It is read-only: what a program writes goes to memory,
+ * and what it sees of /dev, /proc and /sys is the guest's.
+ */
 static void enter_host(void)
 {
 	static const char * const kernel[] = { "/dev", "/proc", "/sys" };
 	static const char * const memory[] = { "/host/tmp", "/host/run", "/host/var/tmp" };
 
 	mkdir("/host", 0755);
-	if (mount("host", "/host", "9p", MS_RDONLY, "trans=virtio,version=9p2000.L,cache=loose,msize=512000"))
+	if (mount("host", "/host", "9p", MS_RDONLY,
+		  "trans=virtio,version=9p2000.L,cache=loose,msize=512000"))
 		give_up("the host's root: %s", strerror(errno));
 	for (unsigned int i = 0; i < 3; i++) {
 		char path[16];
@@ -203,8 +209,8 @@ static void enter_host(void)
 			give_up("move %s: %s", kernel[i], strerror(errno));
 	}
 	tests = "/mnt";
-	if (mount("/tests", "/host/mnt", NULL, MS_BIND, NULL) || chdir("/host") || mount(".", "/", NULL, MS_MOVE, NULL) ||
-	    chroot("."))
+	if (mount("/tests", "/host/mnt", NULL, MS_BIND, NULL) || chdir("/host") ||
+	    mount(".", "/", NULL, MS_MOVE, NULL) || chroot("."))
 		give_up("enter the host's root: %s", strerror(errno));
 	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	setenv("HOME", "/tmp", 1);

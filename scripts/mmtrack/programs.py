@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 
-from mmtrack import guest, kunit, planted, record, selftests
+from mmtrack import kunit, planted, record, selftests
 
 HERE = os.path.join(selftests.HERE, 'host')
 ROOT = os.environ.get('MMTRACK_HOST_ROOT') or '/'
@@ -103,7 +103,7 @@ def main(argv):
     def boot(at, names):
         of = [program for program in chosen if program.name in names]
         commands = [(program.limit, program.name) for program in of]
-        args = ('kunit.enable=0', 'host')
+        args = ('kunit.enable=0', 'no_timer_check', 'host')
         return selftests.boot(name, obj, work, at, {**built, **files(work, of)}, commands, args, devices=devices())
 
     part = opts.check or os.environ.get('PROGRAMS')

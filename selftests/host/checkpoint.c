@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What CRIU takes away and brings back in the guest of make programs: writes a sequence to memory of four kinds, for
- * ever, and looks at each word before it writes there. In round n it writes n, with the number of the page, so that a page
- * that came back old, empty or at another place is seen. Half of what is anonymous it gives to swap in each round, and in
- * the middle of that there are guard regions.
+ * What CRIU takes away and brings back in the guest of make programs: writes a sequence to memory
+ * of four kinds, for ever, and looks at each word before it writes there. In round n it writes n,
+ * with the number of the page, so that a page that came back old, empty or at another place is
+ * seen. Half of what is anonymous it gives to swap in each round, and in the middle of that there
+ * are guard regions.
  *
- *	checkpoint DIR	Writes the round to DIR/round. Once there is DIR/end it ends, three rounds later, with the verdict.
+ *	checkpoint DIR	Writes the round to DIR/round. Once there is DIR/end it ends, three rounds
+ *			later, with the verdict.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -55,7 +57,8 @@ static void caught(int sig)
 
 static bool is_guard(const struct memory *of, unsigned long offset)
 {
-	return of->guards && offset >= GUARD && offset < GUARD + GUARDS * GAP && (offset - GUARD) % GAP < PAGE;
+	return of->guards && offset >= GUARD && offset < GUARD + GUARDS * GAP &&
+	       (offset - GUARD) % GAP < PAGE;
 }
 
 /* False, and says so, if a word is not what it was written. */
@@ -69,8 +72,8 @@ static bool do_round(const struct memory *of, uint64_t round)
 			continue;
 		was = *word;
 		if (round && was != (page << 32 | (round - 1))) {
-			printf("# %s: 0x%llx at 0x%lx in round %llu\n", of->name, (unsigned long long)was, offset,
-			       (unsigned long long)round);
+			printf("# %s: 0x%llx at 0x%lx in round %llu\n", of->name,
+			       (unsigned long long)was, offset, (unsigned long long)round);
 			return false;
 		}
 		*word = page << 32 | round;
@@ -104,7 +107,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	fd = open("round", O_CREAT | O_TRUNC | O_WRONLY, 0644);
 	for (unsigned int i = 0; i < KINDS; i++) {
-		memory[i].at = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | memory[i].flags, -1, 0);
+		memory[i].at = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+				    MAP_ANONYMOUS | memory[i].flags, -1, 0);
 		if (memory[i].at == MAP_FAILED)
 			return perror(memory[i].name), 2;
 		good[i] = true;

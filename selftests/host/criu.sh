@@ -15,14 +15,22 @@ pid=$!
 rounds() {
 	until=$(($(wc -l <$at/round) + $1))
 	while [ "$(wc -l <$at/round)" -lt $until ]; do
-		kill -0 $pid || { cat $at/said; exit 1; }
+		kill -0 $pid || {
+			cat $at/said
+			exit 1
+		}
 		sleep 0.1
 	done
 }
 
 # run COMMAND...: of criu; shows what it said if it fails
 run() {
-	criu "$@" -v4 -o log || { echo "criu $*: $?"; grep -hE 'Error|Warn' "$dir/log"; tail -n 5 "$dir/log"; exit 1; }
+	criu "$@" -v4 -o log || {
+		echo "criu $*: $?"
+		grep -hE 'Error|Warn' "$dir/log"
+		tail -n 5 "$dir/log"
+		exit 1
+	}
 }
 
 while [ ! -s $at/round ]; do sleep 0.1; done
@@ -40,7 +48,7 @@ if [ -n "$lazy" ]; then
 	while [ ! -S $dir/lazy-pages.socket ]; do sleep 0.1; done
 fi
 mv $dir/log $dir/dump.log
-run restore -D $dir -d $lazy
+run restore -D $dir -d ${lazy:+"$lazy"}
 rounds 2
 touch $at/end
 while kill -0 $pid 2>/dev/null; do sleep 0.1; done

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The firmware, and all there is, of the small machine that QEMU runs in the guest of make programs: writes a sequence to
- * its memory for ever, from which a lost, stale or torn page is seen. In round n it writes n to the lower half of every
- * 256th byte's word, from 1 MiB up to the end, and the number of the page to the upper half. So all words before the one it
- * is at are of round n, and all behind it of round n - 1, whenever one looks. Before it overwrites a word it looks itself.
+ * The firmware, and all there is, of the small machine that QEMU runs in the guest of make
+ * programs: writes a sequence to its memory for ever, from which a lost, stale or torn page is
+ * seen. In round n it writes a word in each 256 bytes from 1 MiB to the end: n in its lower half,
+ * the number of the page in its upper half. So at any moment all words before the one it is at are
+ * of round n, and all behind it of round n - 1. Before it overwrites a word it looks itself.
  *
- * At 0x1000 it says: the round, the page that it found wrong, what it read there, what it expected.
+ * At 0x1000 it says: the round, which word was wrong, what it read there, what it had written.
  */
 #define STATE	0x1000
 #define MEMORY	0x100000
@@ -67,7 +68,7 @@ gdt_at:
 	.word	gdt_end - gdt - 1
 	.long	gdt
 
-	/* the CPU begins 16 bytes before the end of the ROM, in real mode: where it jumps to this */
+	/* the CPU begins in real mode, 16 bytes before the end of the ROM */
 	.code16
 real:
 	cli

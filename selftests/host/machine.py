@@ -40,8 +40,24 @@ class Machine:
 
     def __init__(self, name, kind, *args):
         self.at = f'/tmp/{name}'
-        command = ['qemu-system-x86_64', '-accel', 'tcg,tb-size=16', '-machine', 'pc,memory-backend=memory', '-nodefaults']
-        command += ['-object', f'{KINDS[kind]},id=memory,size={END}', '-display', 'none', '-bios', './machine.bin', '-m', '32']
+        command = [
+            'qemu-system-x86_64',
+            '-accel',
+            'tcg,tb-size=16',
+            '-machine',
+            'pc,memory-backend=memory',
+            '-nodefaults',
+        ]
+        command += [
+            '-object',
+            f'{KINDS[kind]},id=memory,size={END}',
+            '-display',
+            'none',
+            '-bios',
+            './machine.bin',
+            '-m',
+            '32',
+        ]
         command += ['-qmp', f'unix:{self.at}.qmp,server=on,wait=off', *args]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         self.all.append(self.process)
@@ -87,7 +103,9 @@ class Machine:
         """Which round it is in."""
         number, where, found, expected = self.memory(STATE, 16)
         if where:
-            raise Wrong(f'the machine read 0x{found:08x} at 0x{where:x}, and had written 0x{expected:08x}, in round {number}')
+            raise Wrong(
+                f'the machine read 0x{found:08x} at 0x{where:x}, and had written 0x{expected:08x}, in round {number}'
+            )
         return number
 
     def runs(self, rounds):

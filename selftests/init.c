@@ -19,6 +19,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -29,6 +30,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
 #include <sys/wait.h>
@@ -195,6 +197,8 @@ static void enter_host(void)
 {
 	static const char * const kernel[] = { "/dev", "/proc", "/sys" };
 	static const char * const memory[] = { "/host/tmp", "/host/run", "/host/var/tmp" };
+	struct ifreq up = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	int lo;
 
 	mkdir("/host", 0755);
 	if (mount("host", "/host", "9p", MS_RDONLY,
@@ -208,6 +212,10 @@ static void enter_host(void)
 		if (mount(kernel[i], path, NULL, MS_MOVE, NULL))
 			give_up("move %s: %s", kernel[i], strerror(errno));
 	}
+	lo = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (lo < 0 || ioctl(lo, SIOCSIFFLAGS, &up))
+		give_up("lo: %s", strerror(errno));
+	close(lo);
 	tests = "/mnt";
 	if (mount("/tests", "/host/mnt", NULL, MS_BIND, NULL) || chdir("/host") ||
 	    mount(".", "/", NULL, MS_MOVE, NULL) || chroot("."))

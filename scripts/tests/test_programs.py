@@ -130,7 +130,7 @@ def test_a_program_that_the_base_never_had(stage, capsys):
 @pytest.mark.parametrize(
     'text, code, gives',
     [
-        ('metrc: [9] vm 20 1.5\ninfo: [9] successful run completed in 1s', 0, 0),
+        ('metrc: [9] vm 20 1.5\nmetrc: [9] vm 1.9 millisecs\ninfo: [9] successful run completed in 1s', 0, 0),
         ('metrc: [9] vm 20 1.5\ninfo: [9] unsuccessful run completed in 1s', 2, 2),
         ('metrc: [9] vm 19 1.5\ninfo: [9] successful run completed in 1s', 0, 1),
         ('info: [9] vm stressor will be skipped', 0, 4),

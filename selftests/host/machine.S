@@ -2,7 +2,7 @@
 /*
  * The firmware, and all there is, of the small machine that QEMU runs in the guest of make
  * programs: writes a sequence to its memory for ever, from which a lost, stale or torn page is
- * seen. In round n it writes a word in each 256 bytes from 1 MiB to the end: n in its lower half,
+ * seen. In round n it writes a word in each 512 bytes from 1 MiB to the end: n in its lower half,
  * the number of the page in its upper half. So at any moment all words before the one it is at are
  * of round n, and all behind it of round n - 1. Before it overwrites a word it looks itself.
  *
@@ -10,8 +10,8 @@
  */
 #define STATE	0x1000
 #define MEMORY	0x100000
-#define END	0x2000000
-#define STEP	256
+#define END	0x1000000
+#define STEP	512
 
 	.text
 rom:

@@ -18,19 +18,24 @@ import subprocess
 import sys
 import time
 
-STATE, MEMORY, END, STEP, PAGE = 0x1000, 0x100000, 0x2000000, 256, 4096
+STATE, MEMORY, END, STEP, PAGE = 0x1000, 0x100000, 0x1000000, 512, 4096
 KINDS = {
     'anonymous': 'memory-backend-ram,share=off',
     'memfd': 'memory-backend-memfd,share=on',
     'hugetlb': 'memory-backend-memfd,share=on,hugetlb=on,hugetlbsize=2M',
 }
-SLOW, FAST = 4 << 20, 0  # bytes a second of a move; 0: as it can
+SLOW, FAST = 2 << 20, 0  # bytes a second of a move; 0: as it can
 FOREVER = 2000000  # ms, the most that QEMU takes
+BEGAN = time.monotonic()
 MADV_PAGEOUT, PROCESS_MADVISE, PIDFD_OPEN = 21, 440, 434
 
 
 class Wrong(Exception):
     pass
+
+
+def say(text):
+    print(f'{time.monotonic() - BEGAN:.0f} s: {text}', flush=True)
 
 
 class Machine:
@@ -56,7 +61,7 @@ class Machine:
             '-bios',
             './machine.bin',
             '-m',
-            '32',
+            str(END >> 20),
         ]
         command += ['-qmp', f'unix:{self.at}.qmp,server=on,wait=off', *args]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
@@ -171,9 +176,11 @@ def place(words):
 def snapshot(kind):
     source = Machine('source', kind)
     source.runs(2)
+    say(f'the machine is in round {source.round()}')
     source.set('background-snapshot', max_bandwidth=SLOW)
     source.do('migrate', uri='exec:cat >/tmp/image')
     source.wait(lambda state: state['status'] == 'completed', source.reclaim if kind != 'hugetlb' else None)
+    say('saved')
     source.runs(1)
     source.do('stop')
     after = place(source.memory(MEMORY, END - MEMORY))
@@ -181,7 +188,7 @@ def snapshot(kind):
     copy = Machine('copy', kind, '-S', '-incoming', 'exec:cat /tmp/image')
     copy.waits()
     before = place(copy.memory(MEMORY, END - MEMORY))
-    print(f'saved at {before}, it was at {after} then')
+    say(f'saved at {before}, it was at {after} then')
     copy.do('cont')
     return copy
 
@@ -196,7 +203,7 @@ def postcopy(kind):
     source.do('migrate-start-postcopy')
     source.wait(lambda state: state['status'] == 'completed')
     asked = source.moved()['ram']['postcopy-requests']
-    print(f'it asked for {asked} pages')
+    say(f'it asked for {asked} pages')
     if not asked:
         raise Wrong('no page was asked for: this was no postcopy')
     copy.waits()
@@ -214,7 +221,7 @@ def precopy(kind):
     source.wait(lambda state: state['status'] == 'completed')
     copy.waits()
     left, arrived = (place(one.memory(MEMORY, END - MEMORY)) for one in (source, copy))
-    print(f'left at {left}, arrived at {arrived}')
+    say(f'left at {left}, arrived at {arrived}')
     if left != arrived:
         raise Wrong('the machine that arrived is not the one that left')
     source.end()
@@ -225,15 +232,15 @@ def precopy(kind):
 def main(how, kind):
     if kind == 'hugetlb':
         with open('/proc/sys/vm/nr_hugepages', 'w', encoding='utf-8') as f:
-            f.write('40')
+            f.write('16')
     try:
         copy = {'snapshot': snapshot, 'postcopy': postcopy, 'precopy': precopy}[how](kind)
         copy.runs(2)
         copy.do('stop')
-        print(f'it runs on: {place(copy.memory(MEMORY, END - MEMORY))}')
+        say(f'it runs on: {place(copy.memory(MEMORY, END - MEMORY))}')
         copy.end()
     except Wrong as wrong:
-        print(wrong)
+        say(wrong)
         return 1
     finally:
         for process in Machine.all:

@@ -9,6 +9,6 @@ code=$?
 echo "$out"
 [ $code = 0 ] || exit $code
 case $out in *'successful run completed'*) ;; *) exit 4 ;; esac
-# its table: "stress-ng: info:  [12] mremap    20    1.50 ..."
-echo "$out" | awk -v name="$name" -v ops="$ops" '$4 == name { done = $5 } END {
+# its table, before others: "stress-ng: metrc: [12] mremap    20    1.50 ..."
+echo "$out" | awk -v name="$name" -v ops="$ops" '$4 == name && !n++ { done = $5 } END {
 	if (done < ops) { print "only " done + 0 " of " ops " operations were done"; exit 1 } }'

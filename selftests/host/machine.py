@@ -4,10 +4,10 @@
 machine of machine.S with such memory, takes it elsewhere while it writes, and looks at what has arrived.
 
 snapshot is QEMU's background-snapshot, which write-protects the machine's memory with userfaultfd and saves each page
-before it is written again; meanwhile its pages are reclaimed (not those of hugetlb). postcopy and precopy move it to a
-second QEMU. The machine that arrives must hold all words of round n up to some place, and of round n - 1 behind it. Then
-it must run on, for it looks at each word before it writes there. Nothing depends on how fast it is: what must happen
-during the move is waited for.
+before it is written again; with each MiB that is saved, its pages are reclaimed (not those of hugetlb). postcopy and
+precopy move it to a second QEMU. The machine that arrives must hold all words of round n up to some place, and of round
+n - 1 behind it. Then it must run on, for it looks at each word before it writes there. Nothing depends on how fast it
+is: what must happen during the move is waited for.
 """
 import array
 import ctypes
@@ -24,7 +24,7 @@ KINDS = {
     'memfd': 'memory-backend-memfd,share=on',
     'hugetlb': 'memory-backend-memfd,share=on,hugetlb=on,hugetlbsize=2M',
 }
-SLOW, FAST = 2 << 20, 0  # bytes a second of a move; 0: as it can
+SLOW, FAST = 4 << 20, 0  # bytes a second of a move; 0: as it can
 FOREVER = 2000000  # ms, the most that QEMU takes
 BEGAN = time.monotonic()
 MADV_PAGEOUT, PROCESS_MADVISE, PIDFD_OPEN = 21, 440, 434
@@ -126,10 +126,8 @@ class Machine:
             raise Wrong(f'the move: {state["status"]}: {state.get("error-desc", "")}')
         return state
 
-    def wait(self, done, each=None):
+    def wait(self, done):
         while not done(self.moved()):
-            if each:
-                each()
             time.sleep(0.1)
 
     def waits(self):
@@ -173,14 +171,33 @@ def place(words):
     return first, count
 
 
+def swapped():
+    """How many pages went to swap, and came back from it."""
+    with open('/proc/vmstat', encoding='utf-8') as f:
+        counts = dict(line.split() for line in f)
+    return int(counts['pswpout']), int(counts['pswpin'])
+
+
 def snapshot(kind):
     source = Machine('source', kind)
     source.runs(2)
     say(f'the machine is in round {source.round()}')
-    source.set('background-snapshot', max_bandwidth=SLOW)
-    source.do('migrate', uri='exec:cat >/tmp/image')
-    source.wait(lambda state: state['status'] == 'completed', source.reclaim if kind != 'hugetlb' else None)
-    say('saved')
+    source.set('background-snapshot')
+    sink, before = socket.socket(socket.AF_UNIX), swapped()
+    if os.path.exists('/tmp/save'):
+        os.remove('/tmp/save')
+    sink.bind('/tmp/save')
+    sink.listen()
+    source.do('migrate', uri='unix:/tmp/save')
+    image = sink.accept()[0]
+    with open('/tmp/image', 'wb') as f:
+        while data := image.recv(1 << 20, socket.MSG_WAITALL):
+            f.write(data)
+            if kind != 'hugetlb':
+                source.reclaim()
+    source.wait(lambda state: state['status'] == 'completed')
+    out, back = (now - then for now, then in zip(swapped(), before))
+    say(f'saved; {out} pages went to swap, {back} came back')
     source.runs(1)
     source.do('stop')
     after = place(source.memory(MEMORY, END - MEMORY))

@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # In the guest of make programs: ./criu.sh [lazy] has CRIU take checkpoint.c away while it writes, and bring it back: two
-# pre-dumps, which save what is soft-dirty, a dump and a restore. lazy: pages come when they are touched, by userfaultfd.
+# pre-dumps, of which the second saves what is soft-dirty, a dump and a restore. lazy: pages come when they are touched, by userfaultfd.
 # The program then says what it has found.
 lazy=${1:+--lazy-pages}
 at=/tmp/criu
+rm -rf $at
 mkdir -p $at/1 $at/2 $at/3
 cp checkpoint $at/
 echo 8 >/proc/sys/vm/nr_hugepages
@@ -43,6 +44,7 @@ run pre-dump -t $pid -D $dir --track-mem --prev-images-dir ../1
 rounds 2
 dir=$at/3
 run dump -t $pid -D $dir --track-mem --prev-images-dir ../2
+wait $pid # its number must be free
 if [ -n "$lazy" ]; then
 	criu lazy-pages -D $dir -v4 -o lazy.log &
 	while [ ! -S $dir/lazy-pages.socket ]; do sleep 0.1; done

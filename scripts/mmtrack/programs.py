@@ -48,18 +48,20 @@ def programs(check=False):
 
 
 def build(work):
-    """What is made of machine.S and checkpoint.c."""
+    """{name in the guest: file}: what is compiled of ours."""
     os.makedirs(work, exist_ok=True)
-    machine, linked, checkpoint = f'{work}/machine.o', f'{work}/machine.bin', f'{work}/checkpoint'
+    names = [f'{work}/{name}' for name in ('machine.o', 'machine.bin', 'checkpoint', 'unprotected.so')]
+    machine, linked, checkpoint, unprotected = names
     link = ['ld', '-m', 'elf_i386', '-e', '0xfffffff0', '-Ttext=0xffff0000', '--oformat', 'binary']
-    compiler = ['gcc', '-O2', '-Wall', '-Wextra', '-Werror', '-static']
+    compiler = ['gcc', '-O2', '-Wall', '-Wextra', '-Werror']
     for command in (
         ['gcc', '-m32', '-c', '-o', machine, f'{HERE}/machine.S'],
         [*link, '-o', linked, machine],
-        [*compiler, '-o', checkpoint, f'{HERE}/checkpoint.c'],
+        [*compiler, '-static', '-o', checkpoint, f'{HERE}/checkpoint.c'],
+        [*compiler, '-shared', '-fPIC', '-o', unprotected, f'{HERE}/unprotected.c'],
     ):
         subprocess.run(command, check=True)
-    return {'/tests/machine.bin': linked, '/tests/checkpoint': checkpoint}
+    return {f'/tests/{os.path.basename(path)}': path for path in names[1:]}
 
 
 def files(work, chosen):

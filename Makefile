@@ -4,6 +4,7 @@
 #   BASE=name      or a version of configs/bases (default: its first)
 #   B=dir          where everything is built (default build, or build/BASE)
 #   ARCHES="um i386 x86_64-debug"  what make kunit runs (default: um x86_64 arm64)
+#   ARCH=arm64     make selftests: on arm64 instead of x86_64
 #   TESTS=suite.test  PROGRAMS="uffd*"  ROWS="no-*"  PATCHES=12-20  MUTANTS="ex-*"  CASES=bench_dirty
 #                  only these: KUnit tests, mm selftests or programs, rows of the matrix, patches, mutations, benchmarks
 #   TOPIC=name     a topic of patches/series: mbox, b4 and topics-check take this one; NEEDS=1: and the patches of those it needs
@@ -18,7 +19,7 @@
 default_base := $(shell awk '!/^\#/ && NF { print $$1; exit }' configs/bases)
 B ?= build$(if $(filter-out $(default_base),$(BASE)),/$(BASE))
 STAGES ?= lint selfcheck mail-test tools-tests kunit kunit-debug stress fuzz selftests programs-check planted prefixes topics-check
-full := $(STAGES) programs screen kunit-archs topics-check-full matrix no-notifier kunit-kcsan bisect mutants coverage
+full := $(STAGES) selftests-arm64 programs screen kunit-archs topics-check-full matrix no-notifier kunit-kcsan bisect mutants coverage
 export B BASE BASE_COMMIT LINUX ARCHES TESTS PROGRAMS ROWS PATCHES MUTANTS CASES TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES SEED OPS PLANT KNOWN J DEPS WRITE TOPIC NEEDS
 export PYTHONPATH := scripts
 export PYTHONDONTWRITEBYTECODE := 1
@@ -33,10 +34,14 @@ define stage
 @$(mm) stage $@ -- $(2)
 endef
 
+# from the command line only, for ARCH may be set in the environment for builds of another kind; make check has a stage for it
+arm64 := $(if $(MMTRACK_CHECK),,$(and $(filter command,$(origin ARCH)),$(filter arm64,$(ARCH))))
+$(if $(filter command,$(origin ARCH)),$(if $(filter-out x86_64 arm64,$(ARCH)),$(error ARCH=$(ARCH): make selftests runs on x86_64 and arm64)))
+
 .DEFAULT_GOAL := kunit
 # they share the tree and the builds, and use all CPUs themselves
 .NOTPARALLEL:
-.PHONY: kunit kunit-archs kunit-debug kunit-kcsan stress selftests programs programs-check screen fuzz planted shell gdb tree refresh range-diff rebase mbox b4 mail-test lint no-notifier \
+.PHONY: kunit kunit-archs kunit-debug kunit-kcsan stress selftests selftests-arm64 programs programs-check screen fuzz planted shell gdb tree refresh range-diff rebase mbox b4 mail-test lint no-notifier \
 	matrix matrix-check prefixes topics topics-check topics-check-full tools-tests bisect mutants coverage bench check check-full report selfcheck deps clean distclean help
 
 kunit: ## build and run the KUnit suites on every one of ARCHES, table at the end (the default)
@@ -54,8 +59,15 @@ kunit-kcsan: ## the tests that have several threads on x86_64 with KCSAN, which 
 stress: ## writers, harvesters, fork, mremap, reclaim and a device all at once, for MINUTES=1, on the debug kernel
 	$(call stage,tree x86_64,$(mm) kunit)
 
+ifneq ($(arm64),)
+selftests: selftests-arm64
+else
 selftests: ## boot the tree's own mm selftests in QEMU, compare each test with the base's result
 	$(call stage,tree selftests,$(mm) selftests)
+endif
+
+selftests-arm64: ## the same on arm64, emulated: programs and libraries are cross-compiled
+	$(call stage,tree arm64 selftests-arm64,$(mm) selftests --arch=arm64)
 
 programs: ## boot stress-ng, QEMU with snapshots and migration, and CRIU in QEMU, compare each with the base's result
 	$(call stage,tree selftests programs,$(mm) programs)
@@ -155,7 +167,7 @@ check: ## lint, selfcheck, mail-test, tools-tests, kunit, kunit-debug, stress, f
 	@scripts/tree.sh
 	@$(mm) check $(STAGES)
 
-check-full: ## everything there is: also topics-check-full, kunit-kcsan, bisect, the whole matrix, mutants, coverage
+check-full: ## everything there is: also selftests-arm64, topics-check-full, kunit-kcsan, bisect, the whole matrix, mutants, coverage
 	@$(MAKE) --no-print-directory check STAGES="$(full)"
 
 report: ## build/results/index.html, junit.xml and the table from the records that there are

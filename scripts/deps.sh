@@ -74,6 +74,7 @@ black                       black                   black                   pyth
 sparse                      sparse                  sparse                  sparse                   lint
 objdump                     binutils                binutils                binutils                 lint
 aarch64-linux-gnu-gcc       gcc-aarch64-linux-gnu   gcc-aarch64-linux-gnu   aarch64-linux-gnu-gcc    matrix matrix-check arm64
+/usr/aarch64-linux-gnu/*/libc.a libc6-dev-arm64-cross -                     aarch64-linux-gnu-glibc  selftests-arm64
 riscv64-linux-gnu-gcc       gcc-riscv64-linux-gnu   gcc-riscv64-linux-gnu   riscv64-linux-gnu-gcc    matrix riscv64
 arm-linux-gnueabihf-gcc     gcc-arm-linux-gnueabihf -                       -                        matrix
 clang-19                    clang-19                clang19                 clang19                  matrix

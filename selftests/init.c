@@ -2,7 +2,7 @@
 /*
  * The first and only process of the guest of make selftests: runs the programs that
  * /programs lists, one after the other, each in its own session and for no longer than its
- * limit, and reports on /dev/ttyS1, which nothing else writes to:
+ * limit, and reports on /dev/ttyS1, on arm64 /dev/vport0p1, which nothing else writes to:
  *
  *	> begin COMMAND
  *	| a line that it printed
@@ -37,6 +37,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __aarch64__
+#define REPORT		"/dev/vport0p1"
+#else
+#define REPORT		"/dev/ttyS1"
+#endif
+#define REPORT_SECS	30
 #define ALIVE_SECS	10
 #define STUCK_SECS	20
 
@@ -70,6 +76,17 @@ __attribute__((noreturn, format(printf, 1, 2))) static void give_up(const char *
 	va_end(ap);
 	fputc('\n', report);
 	end_guest();
+}
+
+/* A port of virtio is there a moment later than its device. */
+static FILE *open_port(const char *path)
+{
+	double began = now();
+	FILE *port;
+
+	while (!(port = fopen(path, "w")) && errno == ENOENT && now() - began < REPORT_SECS)
+		usleep(10000);
+	return port;
 }
 
 static void put(const char *path, const char *value)
@@ -318,10 +335,10 @@ int main(int argc, char **argv)
 
 	mkdir("/dev", 0755);
 	mount("none", "/dev", "devtmpfs", 0, NULL);
-	report = fopen(interactive ? "/dev/console" : "/dev/ttyS1", "w");
+	report = open_port(interactive ? "/dev/console" : REPORT);
 	if (!report) {
 		report = stderr;
-		give_up("/dev/ttyS1: %s", strerror(errno));
+		give_up(REPORT ": %s", strerror(errno));
 	}
 	fputs("> alive\n", report);
 	fflush(report);

@@ -12,12 +12,14 @@ import time
 # kunit.py's name and make's, QEMU's, the kernel's image, its serial port, CROSS_COMPILE, QEMU's other arguments
 Arch = dataclasses.make_dataclass('Arch', ['linux', 'qemu', 'image', 'tty', 'cross', 'args'])
 VIRT = ['-machine', 'virt']
+# pointer authentication by an algorithm of QEMU's: the architecture's own is slow to emulate
+MAX = ['-cpu', 'max,pauth-impdef=on']
 ARCHES = {
     'um': Arch('um', '', 'linux', 'tty', '', []),
     'x86_64': Arch('x86_64', 'x86_64', 'arch/x86/boot/bzImage', 'ttyS0', '', ['-cpu', 'max', '-bios', 'qboot.rom']),
     'i386': Arch('i386', 'i386', 'arch/x86/boot/bzImage', 'ttyS0', '', ['-cpu', 'max']),
     'arm64': Arch(
-        'arm64', 'aarch64', 'arch/arm64/boot/Image.gz', 'ttyAMA0', 'aarch64-linux-gnu-', [*VIRT, '-cpu', 'max']
+        'arm64', 'aarch64', 'arch/arm64/boot/Image.gz', 'ttyAMA0', 'aarch64-linux-gnu-', [*VIRT, *MAX]
     ),
     'riscv64': Arch(
         'riscv', 'riscv64', 'arch/riscv/boot/Image', 'ttyS0', 'riscv64-linux-gnu-', [*VIRT, '-cpu', 'rv64']
@@ -67,7 +69,7 @@ class Guest:
     obj: str
     args: list  # of the kernel
     console: str = ''  # a file; none: this terminal
-    verdict: str = ''  # a file for the second serial port
+    verdict: str = ''  # a file for the second serial port, /dev/ttyS1, or where there is one only, /dev/vport0p1
     initrd: str = ''
     cpus: int = 2
     memory: int = 2048
@@ -83,6 +85,8 @@ class Guest:
         args, more = list(self.args) + [f'console={arch.tty}'], list(arch.args)
         if arch.linux == 'x86_64':
             args += ['pmtmr=0x608']  # where QEMU's PM timer is, for a kernel without ACPI
+        if self.name.startswith('arm64-64k'):
+            args += ['initcall_blacklist=hmm_dmirror_init']  # it wants a section of memory that is 256 MiB, and dies
         if self.name.endswith('-debug') and '-cpu' in more and arch.linux == 'x86_64':
             # identify_cpu() clears LA57 for a moment, in which KASAN takes what an interrupt reads for a wild access
             more[more.index('-cpu') + 1] += ',la57=off'
@@ -93,7 +97,10 @@ class Guest:
         command += ['-smp', str(self.cpus), '-m', str(self.memory), '-nodefaults', '-no-reboot', '-display', 'none']
         command += self.devices
         command += ['-serial', f'file:{self.console}' if self.console else 'mon:stdio']
-        if self.verdict:
+        if self.verdict and arch.linux == 'arm64':
+            command += ['-chardev', f'file,id=verdict,path={self.verdict}', '-device', 'virtio-serial-device']
+            command += ['-device', 'virtserialport,chardev=verdict']
+        elif self.verdict:
             command += ['-serial', f'file:{self.verdict}']
         if self.initrd:
             command += ['-initrd', self.initrd]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Builds a kernel and the tree's own mm selftests, from the series (SIDE=series) or from what it stands on (SIDE=base),
-runs the programs of selftests/programs in a guest and compares every test with the base's recorded results.
+runs the programs of selftests/programs in a guest and compares every test with the base's recorded results. On x86_64,
+or --arch=arm64.
 
 Wrong is a test that passed on the base and does anything else, one that the base does not have and does not pass, one
 that is skipped and was not, or without a reason, a program that was ended at its limit, a guest that did not come to
@@ -21,12 +22,14 @@ from mmtrack import expected, guest, ktap, kunit, record, splats
 HERE = os.path.join(record.ROOT, 'selftests')
 VARIES = re.compile(r'(Extra pages|Success reaping a child) .*')  # names with figures of the run in them
 AROUND = 10
-# Two nodes (migration wants them, and three CPUs), a ram disk to swap to, and 2 x 256 MiB above 4 GiB for the coherent
-# devices of test_hmm.
-ARGS = (
-    'panic=-1 oops=panic numa=fake=2 brd.rd_nr=1 brd.rd_size=262144 memmap=512M$0x100000000 '
-    'test_hmm.spm_addr_dev0=0x100000000 test_hmm.spm_addr_dev1=0x110000000'
-).split()
+# Two nodes (migration wants them, and three CPUs), a ram disk to swap to, and 2 x 256 MiB that are left out of the kernel's
+# memory for the coherent devices of test_hmm: those above 4 GiB, the last of 4 GiB from 0x40000000 on.
+ARGS = 'panic=-1 oops=panic numa=fake=2 brd.rd_nr=1 brd.rd_size=262144'.split()
+COHERENT = {
+    'x86_64': 'memmap=512M$0x100000000 test_hmm.spm_addr_dev0=0x100000000 test_hmm.spm_addr_dev1=0x110000000'.split(),
+    'arm64': 'mem=3584M test_hmm.spm_addr_dev0=0x120000000 test_hmm.spm_addr_dev1=0x130000000'.split(),
+}
+SLOWER = {'x86_64': 1, 'arm64': 3}  # how many times the seconds of selftests/programs a program may take
 
 
 def tests_of(lines, how, value):
@@ -199,10 +202,11 @@ class Verdict:
             print(f'{row[0]:{width}}  {row[1]:6}  {row[2]:6}  {row[3]:7}  {row[4]:7}  {row[5]:7.1f}')
 
 
-def expected_for(version, here=HERE):
+def expected_for(version, here=HERE, arch='x86_64'):
     """The file of this version, or else of another of the same 7.3."""
-    exact = os.path.join(here, 'expected', version + '.txt')
-    near = sorted(glob.glob(os.path.join(here, 'expected', '.'.join(version.split('.')[:2]) + '.*.txt')))
+    own = '' if arch == 'x86_64' else f'{arch}-'
+    exact = os.path.join(here, 'expected', f'{own}{version}.txt')
+    near = sorted(glob.glob(os.path.join(here, 'expected', own + '.'.join(version.split('.')[:2]) + '.*.txt')))
     if os.path.exists(exact) or not near:
         return exact
     print(f'{version} has no results of its own, compared with {os.path.basename(near[-1])}')
@@ -221,26 +225,52 @@ def has(src, name):
     return any(os.path.exists(os.path.join(at, where)) for at in (os.path.join(src, 'tools/testing/selftests'), HERE))
 
 
-def programs(src):
-    """[(limit, command)] of selftests/programs that PROGRAMS asks for, and that there are."""
-    globs = os.environ.get('PROGRAMS', '').split()
-    lines = [line.split(None, 1) for line in read(os.path.join(HERE, 'programs')) if line[:1].isdigit()]
-    names = {command.split()[0] for _, command in lines}
+def listed_programs():
+    """[(limit, command, the arch that alone runs it or '', why)] of selftests/programs that PROGRAMS asks for."""
+    globs, lines = os.environ.get('PROGRAMS', '').split(), []
+    for line in read(os.path.join(HERE, 'programs')):
+        if line[:1].isdigit():
+            (limit, command), (only, _, why) = line.partition('#')[0].split(None, 1), line.partition('#')[2].partition(':')
+            lines.append((int(limit), command.strip(), only.strip(), why.strip()))
     for pattern in globs:
-        if not fnmatch.filter(names, pattern):
+        if not fnmatch.filter([command.split()[0] for _, command, *_ in lines], pattern):
             sys.exit(f'error: PROGRAMS: {pattern} is no program of selftests/programs')
+    return [of for of in lines if not globs or any(fnmatch.fnmatchcase(of[1].split()[0], glob) for glob in globs)]
+
+
+def programs(src, arch='x86_64'):
+    """[(limit, command)] of those that are for this arch, and that there are."""
     return [
-        (int(limit), command)
-        for limit, command in lines
-        if (not globs or any(fnmatch.fnmatchcase(command.split()[0], pattern) for pattern in globs))
-        and has(src, command.split()[0])
+        (limit, command)
+        for limit, command, only, _ in listed_programs()
+        if only in ('', arch) and has(src, command.split()[0])
     ]
 
 
-def build_programs(src, obj, out, names, log):
+def left_out(arch):
+    """[(command, why)] of those that are for another arch."""
+    return [(command, f'{only} only: {why}') for _, command, only, why in listed_programs() if only not in ('', arch)]
+
+
+def libraries(arch):
+    """What make gets for programs of another arch than this machine's."""
+    if not guest.ARCHES[arch].cross:
+        return ['LDFLAGS=-static']
+    got = subprocess.run(['scripts/cross-libs.sh', arch], cwd=record.ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if got.returncode:
+        sys.exit(got.returncode)
+    at = got.stdout.strip()
+    return [
+        f'CROSS_COMPILE={guest.ARCHES[arch].cross}',
+        f'EXTRA_CFLAGS=-I{at}/include',
+        f'LDFLAGS=-static -L{at}/lib',
+    ]
+
+
+def build_programs(src, obj, out, names, log, arch='x86_64'):
     """Of the tree's selftests, and ours that are built with them (selftests/SUITE), into out/tests."""
-    tests = os.path.join(out, 'tests')
-    makes = [['make', '-s', '-C', src, f'O={obj}', 'ARCH=x86_64', 'headers']]
+    tests, libs = os.path.join(out, 'tests'), libraries(arch)
+    makes = [['make', '-s', '-C', src, f'O={obj}', f'ARCH={arch}', 'headers']]
     for suite in sorted({suite_of(name)[0] for name in names}):
         mine = sorted(name for of, name in map(suite_of, names) if of == suite)
         at = tests if suite == 'mm' else os.path.join(tests, suite)
@@ -251,43 +281,45 @@ def build_programs(src, obj, out, names, log):
             '-C',
             os.path.join(src, 'tools/testing/selftests', suite),
             f'OUTPUT={at}',
-            'LDFLAGS=-static',
+            *libs,
         ]
-        make += ['ARCH=x86_64', f'KHDR_INCLUDES=-isystem {obj}/usr/include', f'VPATH={os.path.join(HERE, suite)}']
+        make += [f'ARCH={arch}', f'KHDR_INCLUDES=-isystem {obj}/usr/include', f'VPATH={os.path.join(HERE, suite)}']
         make += [f'TEST_GEN_PROGS_x86={" ".join(mine)}'] if suite == 'kvm' else []
         makes.append(make + [os.path.join(at, name) for name in mine])
     kunit.need(all(kunit.logged(kunit.kernel_env(make, ''), log) for make in makes), 'the programs do not build', log)
     return {f'/tests/{name}': os.path.join(tests, name) for name in sorted(names)}
 
 
-def build_init(out):
+def build_init(out, arch='x86_64'):
     os.makedirs(out, exist_ok=True)
-    command = ['gcc', '-O2', '-Wall', '-Wextra', '-static', '-o', f'{out}/init', os.path.join(HERE, 'init.c')]
+    command = [f'{guest.ARCHES[arch].cross}gcc', '-O2', '-Wall', '-Wextra', '-static', '-o', f'{out}/init', os.path.join(HERE, 'init.c')]
     subprocess.run(command, check=True)
     return {'/init': f'{out}/init'}
 
 
 def boot(name, obj, out, at, files, commands, args=('kunit.enable=0',), links=(), devices=(), each=None):
     """Boots a guest whose init runs the commands, [(limit, command)], and gives its Run. each: see Guest.run()."""
-    factor = 4 if name.endswith('-debug') else 1
+    arch = name.partition('-')[0]
+    factor = (4 if name.endswith('-debug') else 1) * SLOWER[arch]
     with open(f'{at}.programs', 'w', encoding='utf-8') as f:
         f.writelines(f'{limit * factor} {command}\n' for limit, command in commands)
-    files = {**build_init(out), '/programs': f'{at}.programs', **files}
+    files = {**build_init(out, arch), '/programs': f'{at}.programs', **files}
     initrd = guest.initramfs(f'{at}.cpio', obj, files, links)
-    box = guest.Guest(name, obj, [*args, *ARGS], at + '.console', at + '.verdict', initrd, cpus=3, memory=4096)
+    args = [*args, *ARGS, *COHERENT[arch]]
+    box = guest.Guest(name, obj, args, at + '.console', at + '.verdict', initrd, cpus=3, memory=4096)
     box.devices = list(devices)
     # init speaks every ten seconds
     limit = int(os.environ.get('TIMEOUT') or sum(limit for limit, _ in commands) * factor + 300)
     print(box, flush=True)
-    ended = box.run(limit, 60, each)
+    ended = box.run(limit, 60 * SLOWER[arch], each)
     os.remove(initrd)
     record.result('log', at + '.console')
     return Run(at, ended)
 
 
-def compare(start, at, names, path, part, write):
+def compare(start, at, names, path, part, write, others=()):
     """The exit code of a stage: boots a guest by start(AT, NAMES), which gives its Run, and one more for those that were
-    wrong; or writes what is expected. part: these are not all."""
+    wrong; or writes what is expected. part: these are not all. others: [(name, why)] of what was left out."""
     run = start(at, names)
     listed, comment = expected.selftests(path)
     if part:
@@ -301,6 +333,7 @@ def compare(start, at, names, path, part, write):
     if verdict.again:
         print('again:', *verdict.again)
         verdict = Verdict(run, listed, start(f'{at}-again', verdict.again))
+    verdict.tests += [(name, 'exit', 'skip', '', why) for name, why in others]
     verdict.table()
     return kunit.report(verdict)
 
@@ -320,22 +353,27 @@ def source(side):
 def main(argv):
     parser = argparse.ArgumentParser(prog='selftests')
     parser.add_argument('--write', action='store_true')
+    parser.add_argument('--arch', choices=sorted(SLOWER), default='x86_64')
     opts = parser.parse_args(argv)
-    out = os.environ.get('MMTRACK_OUT') or record.results('selftests')
+    arch, suffix = opts.arch, '' if opts.arch == 'x86_64' else f'-{opts.arch}'
+    out = os.environ.get('MMTRACK_OUT') or record.results('selftests' + suffix)
     os.makedirs(out, exist_ok=True)
     side, debug = os.environ.get('SIDE') or 'series', '-debug' if os.environ.get('DEBUG') else ''
-    src, name = source(side), f'x86_64{debug}'
+    src, name = source(side), f'{arch}{debug}'
     obj = os.path.join(os.path.dirname(src), name)  # for ccache
-    work = os.path.join(record.build(), 'selftests', side)
-    commands = programs(src)
+    work = os.path.join(record.build(), 'selftests', side + suffix)
+    commands, others = programs(src, arch), left_out(arch)
+    if not commands:
+        sys.exit(f'error: PROGRAMS: {"; ".join(map(": ".join, others)) or "the base has none of these"}')
     kunit.build_or_end(1, 3, f'selftests {side}', name, f'{out}/kernel.build', src=src, obj=obj)
     with guest.step(2, 3, f'selftests {side}: programs'):
-        files = build_programs(src, obj, work, {command.split()[0] for _, command in commands}, f'{out}/programs.build')
+        names = {command.split()[0] for _, command in commands}
+        files = build_programs(src, obj, work, names, f'{out}/programs.build', arch)
     print(f'[3/3] selftests {side}: run')
 
     def again(at, names):
         return boot(name, obj, work, at, files, [(limit, command) for limit, command in commands if command in names])
 
-    path = expected_for(record.said_by('make', '-s', '--no-print-directory', 'kernelversion', at=src))
+    path = expected_for(record.said_by('make', '-s', '--no-print-directory', 'kernelversion', at=src), arch=arch)
     names = [command for _, command in commands]
-    return compare(again, f'{out}/{name}', names, path, os.environ.get('PROGRAMS'), opts.write)
+    return compare(again, f'{out}/{name}', names, path, os.environ.get('PROGRAMS'), opts.write, others)

@@ -17,7 +17,7 @@ def main(argv):
         files = selftests.build_programs(kunit.tree(), obj, out, names, f'{out}/programs.build')
         boxed, links = guest.busybox()
         initrd = guest.initramfs(f'{out}/shell.cpio', obj, {**selftests.build_init(out), **files, **boxed}, links)
-    args = [*selftests.ARGS, 'kunit.enable=1', 'kunit.autorun=0', 'shell']
+    args = [*selftests.ARGS, *selftests.COHERENT['x86_64'], 'kunit.enable=1', 'kunit.autorun=0', 'shell']
     print('The shell is in /tests. It ends with exit, or C-a x.')
     if gdb:
         print(f"It waits for gdb. In another terminal: gdb -ex 'target remote :1234' {obj}/vmlinux")

@@ -99,7 +99,8 @@ def read(path):
         return []
 
 
-def write_expected(path, comment, run, listed):
+def write_expected(path, comment, run, listed, kept=()):
+    """kept: {(program, test): (STATUS, reason)} of programs that only the series has."""
     with open(path, 'w', encoding='utf-8') as f:
         f.writelines(comment)
         for program, tests in run.results.items():
@@ -110,6 +111,8 @@ def write_expected(path, comment, run, listed):
                 elif status == old and why:
                     reason = why
                 f.write(f'{status} {program}: {test}' + (f' # {reason or "REASON"}' if status != 'PASS' else '') + '\n')
+        for (program, test), (status, why) in dict(kept).items():
+            f.write(f'{status} {program}: {test}' + (f' # {why}' if why else '') + '\n')
         for program, where in dict.fromkeys((who, splat.where) for who, splat, _ in run.warned):
             f.write(f'WARN {program}: {where} # {listed.get((program, where), ("", ""))[1] or "REASON"}\n')
 
@@ -317,17 +320,19 @@ def boot(name, obj, out, at, files, commands, args=('kunit.enable=0',), links=()
     return Run(at, ended)
 
 
-def compare(start, at, names, path, part, write, others=()):
+def compare(start, at, names, path, part, write, others=(), there=None):
     """The exit code of a stage: boots a guest by start(AT, NAMES), which gives its Run, and one more for those that were
-    wrong; or writes what is expected. part: these are not all. others: [(name, why)] of what was left out."""
+    wrong; or writes what is expected. part: these are not all. others: [(name, why)] of what was left out.
+    there(name): does the tree have it?"""
     run = start(at, names)
     listed, comment = expected.selftests(path)
+    alien = {key: listed.pop(key) for key in list(listed) if there and not there(key[0])}
     if part:
         listed = {key: value for key, value in listed.items() if key[0] in names}
     if write or os.environ.get('WRITE'):
         if run.error or part:
             sys.exit(f'error: {run.error or "not all programs ran"}: nothing written')
-        write_expected(path, comment, run, listed)
+        write_expected(path, comment, run, listed, alien)
         return 0
     verdict = Verdict(run, listed)
     if verdict.again:
@@ -376,4 +381,4 @@ def main(argv):
 
     path = expected_for(record.said_by('make', '-s', '--no-print-directory', 'kernelversion', at=src), arch=arch)
     names = [command for _, command in commands]
-    return compare(again, f'{out}/{name}', names, path, os.environ.get('PROGRAMS'), opts.write, others)
+    return compare(again, f'{out}/{name}', names, path, os.environ.get('PROGRAMS'), opts.write, others, lambda command: has(src, command.split()[0]))

@@ -105,6 +105,13 @@ def test_skipped_without_a_reason(guest):
     assert guest.verdict() == ['prog -x: b: SKIP without a reason: write it']
 
 
+def test_write_keeps_what_only_the_series_has(guest):
+    run, kept = selftests.Run(guest.at), {('new -y', 'b'): ('SKIP', 'no such bit'), ('new -y', 'c'): ('PASS', '')}
+    selftests.write_expected(guest.path, [], run, {}, kept)
+    with open(guest.path, encoding='utf-8') as f:
+        assert f.read().splitlines()[-2:] == ['SKIP new -y: b # no such bit', 'PASS new -y: c']
+
+
 def test_write_keeps_the_reason(guest):
     guest.listed(LISTED[0], 'SKIP prog -x: b # a reason of ours', LISTED[2], 'PASS prog -x: gone')
     run = selftests.Run(guest.at)
@@ -203,6 +210,117 @@ def test_programs_of_kvm(tmp_path, monkeypatch):
     monkeypatch.setenv('PROGRAMS', 'kvm/*')
     names = {command.split()[0] for _, command in selftests.programs(str(tmp_path))}
     assert names == {'kvm/dirty_log_test', 'kvm/kvm_events'}
+
+
+@pytest.fixture
+def lists(tmp_path, monkeypatch):
+    """lists(LINE, ...): selftests/programs; the tree has all programs of it."""
+
+    def write(*lines):
+        (tmp_path / 'programs').write_text(''.join(line + '\n' for line in lines))
+        monkeypatch.setattr(selftests, 'has', lambda src, name: True)
+        monkeypatch.setattr(selftests, 'HERE', str(tmp_path))
+
+    monkeypatch.delenv('PROGRAMS', raising=False)
+    return write
+
+
+def test_a_program_of_one_arch(lists, monkeypatch):
+    lists('# a comment', '10 all -x 1', '20 one -y # x86_64: a reason: of two parts', '30 two # arm64: another')
+    assert selftests.programs('/src') == [(10, 'all -x 1'), (20, 'one -y')]
+    assert selftests.programs('/src', 'arm64') == [(10, 'all -x 1'), (30, 'two')]
+    assert selftests.left_out('arm64') == [('one -y', 'x86_64 only: a reason: of two parts')]
+    monkeypatch.setenv('PROGRAMS', 'all t*')
+    assert selftests.left_out('arm64') == [] and selftests.left_out('x86_64') == [('two', 'arm64 only: another')]
+
+
+def test_each_that_is_left_out_has_a_reason(monkeypatch):
+    monkeypatch.delenv('PROGRAMS', raising=False)
+    lines = selftests.listed_programs()
+    assert len(lines) > 50 and all(only in ('', *selftests.SLOWER) and bool(only) == bool(why) for *_, only, why in lines)
+    assert not selftests.left_out('x86_64') and selftests.left_out('arm64')
+
+
+def test_results_of_an_arch(tmp_path, monkeypatch):
+    """Those of one are not taken for the other's."""
+    monkeypatch.setattr(selftests, 'HERE', str(tmp_path))
+    (tmp_path / 'expected').mkdir()
+    (tmp_path / 'expected/7.3.4.txt').touch()
+    assert selftests.expected_for('7.3.4', 'arm64').endswith('/expected/arm64-7.3.4.txt')
+    (tmp_path / 'expected/arm64-7.3.4.txt').touch()
+    assert selftests.expected_for('7.3.5', 'arm64').endswith('/expected/arm64-7.3.4.txt')
+    assert selftests.expected_for('7.3.5').endswith('/expected/7.3.4.txt')
+
+
+def test_programs_are_compiled_for_the_arch(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(selftests.kunit, 'logged', lambda command, log: calls.append(' '.join(command)) or True)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    (tmp_path / 'mm-track/libs-arm64').mkdir(parents=True)
+    (tmp_path / 'mm-track/libs-arm64/complete').touch()
+    selftests.build_programs('/src', '/obj', str(tmp_path), {'cow'}, '/log', 'arm64')
+    assert len(calls) == 2 and all(' ARCH=arm64' in call for call in calls)
+    libs = f'{tmp_path}/mm-track/libs-arm64'
+    assert f'CROSS_COMPILE=aarch64-linux-gnu- EXTRA_CFLAGS=-I{libs}/include LDFLAGS=-static -L{libs}/lib' in calls[1]
+    calls.clear()
+    selftests.build_programs('/src', '/obj', str(tmp_path), {'cow'}, '/log')
+    assert all(' ARCH=x86_64' in call for call in calls) and 'CROSS' not in ''.join(calls)
+
+
+def test_the_seconds_of_arm64(lists, tmp_path, monkeypatch):
+    """A program may take three times as long there, and so may the guest."""
+    at, said = str(tmp_path / 'arm64'), []
+    lists('10 a', '20 b')
+    monkeypatch.setattr(selftests, 'build_init', lambda out, arch: said.append(arch) or {})
+    monkeypatch.setattr(selftests.guest, 'initramfs', lambda *args: open(at + '.cpio', 'w', encoding='utf-8').close())
+    monkeypatch.setattr(selftests.guest.Guest, 'run', lambda self, *limits: said.append((self.args[-3:], limits)) or '')
+    monkeypatch.setattr(selftests.os, 'remove', lambda path: None)
+    monkeypatch.delenv('TIMEOUT', raising=False)
+    selftests.boot('arm64', '/obj', str(tmp_path), at, {}, [(10, 'a'), (20, 'b')])
+    with open(at + '.programs', encoding='utf-8') as f:
+        assert f.read() == '30 a\n60 b\n'
+    assert said == ['arm64', (selftests.COHERENT['arm64'], (390, 180, None))]
+
+
+def test_only_programs_that_the_arch_does_not_run(bench, monkeypatch):
+    """They are no verdict."""
+    monkeypatch.setattr(selftests, 'source', lambda side: '/nowhere/linux')
+    monkeypatch.setenv('PROGRAMS', 'kvm/*')
+    monkeypatch.setenv('MMTRACK_OUT', bench.path('out'))
+    with pytest.raises(SystemExit, match='PROGRAMS: kvm/kvm_events: x86_64 only'):
+        selftests.main(['--arch=arm64'])
+
+
+@pytest.mark.parametrize('more, stage', [('ARCH=arm64', 'selftests-arm64'), ('', 'selftests'), ('ARCH=x86_64', 'selftests')])
+def test_make_selftests(bench, more, stage):
+    said = bench.run('make', '-n', 'selftests', *more.split()).ok().out
+    assert f'stage {stage} -- ' in said and ('--arch=arm64' in said) == (stage == 'selftests-arm64')
+
+
+def test_make_of_another_arch(bench):
+    bench.run('make', '-n', 'selftests', 'ARCH=riscv').says('ARCH=riscv: make selftests runs on x86_64 and arm64')
+    # who has it in the environment builds kernels of another kind; and make check has a stage for each
+    assert 'stage selftests --' in bench.run('make', '-n', 'selftests', ARCH='arm64').ok().out
+    assert 'stage selftests --' in bench.run('make', '-n', 'selftests', 'ARCH=arm64', MMTRACK_CHECK=1).ok().out
+
+
+def test_libraries_of_another_arch(bench, tmp_path):
+    """They are fetched once, into the cache; as a whole, or not at all."""
+    bench.env['XDG_CACHE_HOME'] = str(tmp_path / 'cache')
+    bench.program('apt-get', '#!/bin/sh\nexit 100\n')
+    bench.run('scripts/cross-libs.sh', 'arm64').says_one_line('does not give libnuma-dev liburing-dev for arm64')
+    bench.program('apt-get', '#!/bin/sh\ncase "$*" in *download*) touch numa.deb uring.deb ;; esac\n')
+    unpack = 'mkdir -p "$3/usr/include" "$3/usr/lib/a" && touch "$3/usr/include/numa.h" "$3/usr/lib/a/libnuma.a"'
+    bench.program('dpkg-deb', f'#!/bin/sh\n[ ! -e "{tmp_path}/broken" ] && {unpack}\n')
+    (tmp_path / 'broken').touch()
+    assert bench.run('scripts/cross-libs.sh', 'arm64').rc != 0
+    (tmp_path / 'broken').unlink()
+    at = bench.run('scripts/cross-libs.sh', 'arm64').ok().out.splitlines()[-1]
+    assert at == str(tmp_path / 'cache/mm-track/libs-arm64')
+    assert {path.name for path in (tmp_path / 'cache/mm-track').iterdir()} == {'libs-arm64'}
+    assert all((tmp_path / 'cache/mm-track/libs-arm64' / name).exists() for name in ('include/numa.h', 'lib/libnuma.a'))
+    bench.program('apt-get', '#!/bin/sh\nexit 100\n')
+    assert bench.run('scripts/cross-libs.sh', 'arm64').ok().out == at + '\n'
 
 
 def test_init_compiles_without_a_warning(tmp_path):

@@ -18,9 +18,7 @@ ARCHES = {
     'um': Arch('um', '', 'linux', 'tty', '', []),
     'x86_64': Arch('x86_64', 'x86_64', 'arch/x86/boot/bzImage', 'ttyS0', '', ['-cpu', 'max', '-bios', 'qboot.rom']),
     'i386': Arch('i386', 'i386', 'arch/x86/boot/bzImage', 'ttyS0', '', ['-cpu', 'max']),
-    'arm64': Arch(
-        'arm64', 'aarch64', 'arch/arm64/boot/Image.gz', 'ttyAMA0', 'aarch64-linux-gnu-', [*VIRT, *MAX]
-    ),
+    'arm64': Arch('arm64', 'aarch64', 'arch/arm64/boot/Image.gz', 'ttyAMA0', 'aarch64-linux-gnu-', [*VIRT, *MAX]),
     'riscv64': Arch(
         'riscv', 'riscv64', 'arch/riscv/boot/Image', 'ttyS0', 'riscv64-linux-gnu-', [*VIRT, '-cpu', 'rv64']
     ),

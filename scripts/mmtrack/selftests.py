@@ -233,7 +233,8 @@ def listed_programs():
     globs, lines = os.environ.get('PROGRAMS', '').split(), []
     for line in read(os.path.join(HERE, 'programs')):
         if line[:1].isdigit():
-            (limit, command), (only, _, why) = line.partition('#')[0].split(None, 1), line.partition('#')[2].partition(':')
+            told, _, rest = line.partition('#')
+            (limit, command), (only, _, why) = told.split(None, 1), rest.partition(':')
             lines.append((int(limit), command.strip(), only.strip(), why.strip()))
     for pattern in globs:
         if not fnmatch.filter([command.split()[0] for _, command, *_ in lines], pattern):
@@ -259,7 +260,9 @@ def libraries(arch):
     """What make gets for programs of another arch than this machine's."""
     if not guest.ARCHES[arch].cross:
         return ['LDFLAGS=-static']
-    got = subprocess.run(['scripts/cross-libs.sh', arch], cwd=record.ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    got = subprocess.run(
+        ['scripts/cross-libs.sh', arch], cwd=record.ROOT, stdout=subprocess.PIPE, text=True, check=False
+    )
     if got.returncode:
         sys.exit(got.returncode)
     at = got.stdout.strip()
@@ -295,7 +298,16 @@ def build_programs(src, obj, out, names, log, arch='x86_64'):
 
 def build_init(out, arch='x86_64'):
     os.makedirs(out, exist_ok=True)
-    command = [f'{guest.ARCHES[arch].cross}gcc', '-O2', '-Wall', '-Wextra', '-static', '-o', f'{out}/init', os.path.join(HERE, 'init.c')]
+    command = [
+        f'{guest.ARCHES[arch].cross}gcc',
+        '-O2',
+        '-Wall',
+        '-Wextra',
+        '-static',
+        '-o',
+        f'{out}/init',
+        os.path.join(HERE, 'init.c'),
+    ]
     subprocess.run(command, check=True)
     return {'/init': f'{out}/init'}
 

@@ -237,7 +237,9 @@ def test_a_program_of_one_arch(lists, monkeypatch):
 def test_each_that_is_left_out_has_a_reason(monkeypatch):
     monkeypatch.delenv('PROGRAMS', raising=False)
     lines = selftests.listed_programs()
-    assert len(lines) > 50 and all(only in ('', *selftests.SLOWER) and bool(only) == bool(why) for *_, only, why in lines)
+    assert len(lines) > 50 and all(
+        only in ('', *selftests.SLOWER) and bool(only) == bool(why) for *_, only, why in lines
+    )
     assert not selftests.left_out('x86_64') and selftests.left_out('arm64')
 
 
@@ -291,7 +293,9 @@ def test_only_programs_that_the_arch_does_not_run(bench, monkeypatch):
         selftests.main(['--arch=arm64'])
 
 
-@pytest.mark.parametrize('more, stage', [('ARCH=arm64', 'selftests-arm64'), ('', 'selftests'), ('ARCH=x86_64', 'selftests')])
+@pytest.mark.parametrize(
+    'more, stage', [('ARCH=arm64', 'selftests-arm64'), ('', 'selftests'), ('ARCH=x86_64', 'selftests')]
+)
 def test_make_selftests(bench, more, stage):
     said = bench.run('make', '-n', 'selftests', *more.split()).ok().out
     assert f'stage {stage} -- ' in said and ('--arch=arm64' in said) == (stage == 'selftests-arm64')

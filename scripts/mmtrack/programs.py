@@ -110,5 +110,7 @@ def main(argv):
         return selftests.boot(name, obj, work, at, {**built, **files(work, of)}, commands, args, devices=devices())
 
     part = opts.check or os.environ.get('PROGRAMS')
-    path = selftests.expected_for(record.said_by('make', '-s', '--no-print-directory', 'kernelversion', at=src), here=HERE)
+    path = selftests.expected_for(
+        record.said_by('make', '-s', '--no-print-directory', 'kernelversion', at=src), here=HERE
+    )
     return selftests.compare(boot, f'{out}/{name}', [program.name for program in chosen], path, part, opts.write)

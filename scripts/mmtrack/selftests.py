@@ -394,4 +394,13 @@ def main(argv):
 
     path = expected_for(record.said_by('make', '-s', '--no-print-directory', 'kernelversion', at=src), arch)
     names = [command for _, command in commands]
-    return compare(again, f'{out}/{name}', names, path, os.environ.get('PROGRAMS'), opts.write, others, lambda command: has(src, command.split()[0]))
+    return compare(
+        again,
+        f'{out}/{name}',
+        names,
+        path,
+        os.environ.get('PROGRAMS'),
+        opts.write,
+        others,
+        lambda command: has(src, command.split()[0]),
+    )

@@ -18,7 +18,7 @@
 
 default_base := $(shell awk '!/^\#/ && NF { print $$1; exit }' configs/bases)
 B ?= build$(if $(filter-out $(default_base),$(BASE)),/$(BASE))
-STAGES ?= lint selfcheck mail-test tools-tests kunit kunit-debug stress fuzz selftests programs-check planted prefixes topics-check
+STAGES ?= lint selfcheck mail-test tools-tests kunit kunit-debug stress fuzz selftests planted prefixes topics-check
 full := $(STAGES) selftests-arm64 programs screen kunit-archs topics-check-full matrix no-notifier kunit-kcsan bisect mutants coverage
 export B BASE BASE_COMMIT LINUX ARCHES TESTS PROGRAMS ROWS PATCHES MUTANTS CASES TIMEOUT ACCEL FORCE SIDE DEBUG MINUTES SEED OPS PLANT KNOWN J DEPS WRITE TOPIC NEEDS
 export PYTHONPATH := scripts
@@ -162,7 +162,7 @@ selfcheck: ## test the scripts themselves, on small fakes
 	@scripts/deps.sh selfcheck
 	@$(mm) stage $@ -- $(pytest) scripts/tests --ignore=scripts/tests/test_mail.py
 
-check: ## lint, selfcheck, mail-test, tools-tests, kunit, kunit-debug, stress, fuzz, selftests, programs-check, planted, prefixes, topics-check (or STAGES=); repeats nothing that passed
+check: ## lint, selfcheck, mail-test, tools-tests, kunit, kunit-debug, stress, fuzz, selftests, planted, prefixes, topics-check (or STAGES=); repeats nothing that passed
 	@scripts/deps.sh
 	@scripts/tree.sh
 	@$(mm) check $(STAGES)

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 
-SELFTEST = re.compile(r'(PASS|FAIL|SKIP|XFAIL|FLAKY|WARN) (.*?): (.*?)(?: # (.*))?$')
+SELFTEST = re.compile(r'(PASS|FAIL|SKIP|XFAIL|FLAKY|WARN|NEW) (.*?): (.*?)(?: # (.*))?$')
 
 
 def lines_of(path, comment):

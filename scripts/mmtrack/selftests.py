@@ -100,7 +100,7 @@ def read(path):
 
 
 def write_expected(path, comment, run, listed, kept=()):
-    """kept: {(program, test): (STATUS, reason)} of programs that only the series has."""
+    """kept: {(program, test): (STATUS, reason)} of tests that only the series has."""
     with open(path, 'w', encoding='utf-8') as f:
         f.writelines(comment)
         for program, tests in run.results.items():
@@ -115,6 +115,13 @@ def write_expected(path, comment, run, listed, kept=()):
             f.write(f'{status} {program}: {test}' + (f' # {why}' if why else '') + '\n')
         for program, where in dict.fromkeys((who, splat.where) for who, splat, _ in run.warned):
             f.write(f'WARN {program}: {where} # {listed.get((program, where), ("", ""))[1] or "REASON"}\n')
+
+
+def new_ones(listed, side):
+    """Those of the lines NEW: tests that only the series has, and skips. They are not expected of the base."""
+    new = {key: listed.pop(key) for key in list(listed) if listed[key][0] == 'NEW'}
+    listed.update({key: ('SKIP', why) for key, (_, why) in new.items() if side != 'base'})
+    return new
 
 
 def wrong_with(key, got, listed):
@@ -253,8 +260,11 @@ def programs(src, arch='x86_64'):
 
 
 def left_out(arch):
-    """[(command, why)] of those that are for another arch."""
-    return [(command, f'{only} only: {why}') for _, command, only, why in listed_programs() if only not in ('', arch)]
+    """[(command, why)] of those that are for another arch, and of whose program no other line is for this one."""
+    lines = listed_programs()
+    here = {command.split()[0] for _, command, only, _ in lines if only in ('', arch)}
+    others = [of for of in lines if of[1].split()[0] not in here]
+    return [(command, f'{only} only: {why}') for _, command, only, why in others]
 
 
 def libraries(arch):
@@ -333,19 +343,18 @@ def boot(name, obj, out, at, files, commands, args=('kunit.enable=0',), links=()
     return Run(at, ended)
 
 
-def compare(start, at, names, path, part, write, others=(), there=None):
+def compare(start, at, names, path, part, write, others=(), side='series'):
     """The exit code of a stage: boots a guest by start(AT, NAMES), which gives its Run, and one more for those that were
-    wrong; or writes what is expected. part: these are not all. others: [(name, why)] of what was left out.
-    there(name): does the tree have it?"""
+    wrong; or writes what is expected. part: these are not all. others: [(name, why)] of what was left out."""
     run = start(at, names)
     listed, comment = expected.selftests(path)
-    alien = {key: listed.pop(key) for key in list(listed) if there and not there(key[0])}
+    new = new_ones(listed, side)
     if part:
         listed = {key: value for key, value in listed.items() if key[0] in names}
     if write or os.environ.get('WRITE'):
         if run.error or part:
             sys.exit(f'error: {run.error or "not all programs ran"}: nothing written')
-        write_expected(path, comment, run, listed, alien)
+        write_expected(path, comment, run, listed, new)
         return 0
     verdict = Verdict(run, listed)
     if verdict.again:
@@ -394,13 +403,4 @@ def main(argv):
 
     path = expected_for(record.said_by('make', '-s', '--no-print-directory', 'kernelversion', at=src), arch)
     names = [command for _, command in commands]
-    return compare(
-        again,
-        f'{out}/{name}',
-        names,
-        path,
-        os.environ.get('PROGRAMS'),
-        opts.write,
-        others,
-        lambda command: has(src, command.split()[0]),
-    )
+    return compare(again, f'{out}/{name}', names, path, os.environ.get('PROGRAMS'), opts.write, others, side)

@@ -105,11 +105,24 @@ def test_skipped_without_a_reason(guest):
     assert guest.verdict() == ['prog -x: b: SKIP without a reason: write it']
 
 
-def test_write_keeps_what_only_the_series_has(guest):
-    run, kept = selftests.Run(guest.at), {('new -y', 'b'): ('SKIP', 'no such bit'), ('new -y', 'c'): ('PASS', '')}
-    selftests.write_expected(guest.path, [], run, {}, kept)
-    with open(guest.path, encoding='utf-8') as f:
-        assert f.read().splitlines()[-2:] == ['SKIP new -y: b # no such bit', 'PASS new -y: c']
+def test_one_that_only_the_series_has_and_skips(guest):
+    """It has to skip it; the base need not have it, and keeps the line when the results are written anew."""
+    guest.listed(LISTED[0], LISTED[2], 'NEW prog -x: b # no such page')
+    listed = expected.selftests(guest.path)[0]
+    new = selftests.new_ones(listed, 'series')
+    assert listed['prog -x', 'b'] == ('SKIP', 'no such page')
+    assert selftests.Verdict(selftests.Run(guest.at), listed).failures == []
+    guest.says('| not ok 2 b', '> end exit 0 1.5', '> done')
+    [failure] = selftests.Verdict(selftests.Run(guest.at), listed).failures
+    assert failure == 'prog -x: b: FAIL, on the base SKIP'
+    guest.says('> end exit 0 1.5', '> done')
+    [failure] = selftests.Verdict(selftests.Run(guest.at), listed).failures
+    assert failure == 'prog -x: b: did not run, on the base SKIP'
+    listed = expected.selftests(guest.path)[0]
+    assert selftests.new_ones(listed, 'base') == new
+    assert selftests.Verdict(selftests.Run(guest.at), listed).failures == []
+    selftests.write_expected(guest.path, [], selftests.Run(guest.at), listed, new)
+    assert expected.selftests(guest.path)[0]['prog -x', 'b'] == ('NEW', 'no such page')
 
 
 def test_write_keeps_the_reason(guest):
@@ -227,8 +240,11 @@ def lists(tmp_path, monkeypatch):
 
 def test_a_program_of_one_arch(lists, monkeypatch):
     lists('# a comment', '10 all -x 1', '20 one -y # x86_64: a reason: of two parts', '30 two # arm64: another')
-    assert selftests.programs('/src') == [(10, 'all -x 1'), (20, 'one -y')]
-    assert selftests.programs('/src', 'arm64') == [(10, 'all -x 1'), (30, 'two')]
+    # of three there is a line for each
+    with open(f'{selftests.HERE}/programs', 'a', encoding='utf-8') as f:
+        f.write('40 three # x86_64: it takes this\n50 three -z # arm64: and it that\n')
+    assert selftests.programs('/src') == [(10, 'all -x 1'), (20, 'one -y'), (40, 'three')]
+    assert selftests.programs('/src', 'arm64') == [(10, 'all -x 1'), (30, 'two'), (50, 'three -z')]
     assert selftests.left_out('arm64') == [('one -y', 'x86_64 only: a reason: of two parts')]
     monkeypatch.setenv('PROGRAMS', 'all t*')
     assert selftests.left_out('arm64') == [] and selftests.left_out('x86_64') == [('two', 'arm64 only: another')]

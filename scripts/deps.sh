@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 [ "${DEPS:-}" != no ] || exit 0
-[ $# != 0 ] || set -- tree um x86_64 arm64 i386 selftests programs lint mail matrix-check selfcheck tools
+[ $# != 0 ] || set -- tree um x86_64 arm64 i386 selftests lint mail matrix-check selfcheck tools
 if command -v apt-get >/dev/null; then
 	install='apt-get install' column=2
 elif command -v dnf >/dev/null; then

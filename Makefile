@@ -69,7 +69,7 @@ endif
 selftests-arm64: ## the same on arm64, emulated: programs and libraries are cross-compiled
 	$(call stage,tree arm64 selftests-arm64,$(mm) selftests --arch=arm64)
 
-programs: ## boot stress-ng, QEMU with snapshots and migration, and CRIU in QEMU, compare each with the base's result
+programs: ## run stress-ng, and QEMU with snapshots and migration, in a guest, compare each with the base's result
 	$(call stage,tree selftests programs,$(mm) programs)
 
 programs-check: # those of make check

@@ -84,7 +84,6 @@ ld.lld-19                   lld-19                  lld19                   -   
 busybox                     busybox-static          busybox                 busybox                  selftests coverage
 pgrep                       procps                  procps-ng               procps-ng                selfcheck
 stress-ng                   stress-ng               stress-ng               stress-ng                programs
-criu                        criu                    criu                    criu                     programs
 setsid                      util-linux              util-linux              util-linux               programs
 ld                          binutils                binutils                binutils                 programs
 py:matplotlib               python3-matplotlib      python3-matplotlib      python-matplotlib        bench
